@@ -1,0 +1,113 @@
+#!lua
+-- Check entries against the indexes, and put missing index members right if asked.
+--
+-- KEYS[1]  partition  {redisstore}:
+-- KEYS[2]  index      {redisstore}:updated_at
+-- ARGV[1]  repair     '1': add what is missing; an entry that is itself damaged is left alone
+-- ARGV[2]  ...        session keys
+-- Returns  pairs of session key and what is wrong
+-- Errors   CORRUPT (an index)
+-- Example  redis-cli --eval lua/audit_entries.lua '{redisstore}:' '{redisstore}:updated_at' , '' agent:main:telegram:dm:42
+
+local prefix, updated_at_index, repair = KEYS[1], KEYS[2], ARGV[1] == '1'
+local session_ids_index = prefix .. 'session_ids'
+local active_index = prefix .. 'active'
+
+-- shared: numbers
+local function whole(number)
+  return string.format('%.0f', number)
+end
+local function is_whole(text)
+  return text and #text <= 16 and string.find(text, '^%d+$') ~= nil
+end
+-- end shared
+-- shared: indexes
+-- Scripts don't roll back: an index of a wrong type ends the script before its first write.
+local function damaged_index(...)
+  for _, index in ipairs({ ... }) do
+    local kind = redis.call('TYPE', index).ok
+    if kind ~= 'zset' and kind ~= 'none' then
+      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a sorted set')
+    end
+  end
+end
+-- end shared
+
+local fault = damaged_index(updated_at_index, session_ids_index, active_index)
+if fault then
+  return fault
+end
+
+local NEEDED = { 'version', 'created_at', 'updated_at' }
+local COUNTED = { 'input_tokens', 'output_tokens', 'cache_read_tokens', 'cache_write_tokens', 'total_tokens',
+  'last_prompt_tokens', 'estimated_cost_nanousd', 'last_resume_marked_at' }
+
+local function damage(entry_key)
+  local kind = redis.call('TYPE', entry_key).ok
+  if kind ~= 'hash' then
+    return kind ~= 'none' and 'is a ' .. kind .. ', not a hash'
+  end
+  for _, field in ipairs(NEEDED) do
+    if not is_whole(redis.call('HGET', entry_key, field)) then
+      return 'field ' .. field .. ' is not a whole number'
+    end
+  end
+  for _, field in ipairs(COUNTED) do
+    local value = redis.call('HGET', entry_key, field)
+    if value and not is_whole(value) then
+      return 'field ' .. field .. ' is not a whole number'
+    end
+  end
+  if not redis.call('HGET', entry_key, 'session_id') then
+    return 'field session_id is missing'
+  end
+end
+
+local faults = {}
+local function report(session_key, problem)
+  faults[#faults + 1], faults[#faults + 2] = session_key, problem
+end
+
+for i = 2, #ARGV do
+  local session_key = ARGV[i]
+  local entry_key = prefix .. 'entry:' .. session_key
+  local problem = damage(entry_key)
+  if problem then
+    report(session_key, problem)
+  elseif redis.call('EXISTS', entry_key) == 1 then
+    local values = redis.call('HMGET', entry_key, 'updated_at', 'session_id')
+    local score = redis.call('ZSCORE', updated_at_index, session_key)
+    if not score or tonumber(score) ~= tonumber(values[1]) then
+      report(session_key, score and 'has another time in the updated_at index' or 'is missing in the updated_at index')
+      if repair then
+        redis.call('ZADD', updated_at_index, values[1], session_key)
+      end
+    end
+    local binding = values[2] .. ' ' .. session_key
+    if not redis.call('ZSCORE', session_ids_index, binding) then
+      report(session_key, 'is missing in the session_ids index')
+      if repair then
+        redis.call('ZADD', session_ids_index, 0, binding)
+      end
+    end
+  end
+  local holds_key = prefix .. 'holds:' .. session_key
+  if damaged_index(holds_key) then
+    report(session_key, 'has holds of a wrong type')
+  else
+    local last = redis.call('ZREVRANGE', holds_key, 0, 0, 'WITHSCORES')
+    local lapses = redis.call('ZSCORE', active_index, session_key)
+    if last[2] and not lapses then
+      report(session_key, 'has holds, but is missing in the active set')
+      if repair then
+        redis.call('ZADD', active_index, last[2], session_key)
+      end
+    elseif lapses and not last[2] then
+      report(session_key, 'is in the active set, but has no holds')
+      if repair then
+        redis.call('ZREM', active_index, session_key)
+      end
+    end
+  end
+end
+return faults

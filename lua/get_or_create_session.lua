@@ -1,0 +1,261 @@
+#!lua
+-- The session of a message: the one that is there, or a new one where there is none, where the
+-- old one was suspended, where the reset policy says so, or where the caller asks for it.
+--
+-- KEYS[1]  partition     {redisstore}:
+-- KEYS[2]  entry         {redisstore}:entry:<session key>
+-- ARGV[1]  proposed_id   the id of a new session; found bound already, this call is a repeated one
+-- ARGV[2]  force_new     '1': a new session in any case
+-- ARGV[3]  token         with force_new: names the call, for a repetition
+-- ARGV[4]  keep_ms       how long the token is known
+-- ARGV[5]  replica       who handles the message
+-- ARGV[6]  freshness_ms  how long an interrupted session stays resumable; 0: for ever
+-- ARGV[7]  rule_count    reset rules that follow, eight arguments each
+-- ARGV[8]  ...           the rules, then the fields and values of a new entry
+-- Returns  field, value, field, value ...
+-- Errors   CORRUPT, CLOCKSKEW
+-- Example  redis-cli --eval lua/get_or_create_session.lua '{redisstore}:' '{redisstore}:entry:agent:main:telegram:dm:42' , 20261122_112233_deadbeef0123 '' '' 0 by-hand 3600000 0 platform telegram chat_type dm chat_id 42
+
+local proposed_id, force_new = ARGV[1], ARGV[2] == '1'
+local token, keep_ms, replica = ARGV[3], ARGV[4], ARGV[5]
+local freshness_ms, rule_count, rules_at = tonumber(ARGV[6]), tonumber(ARGV[7]), 8
+
+-- shared: names
+local prefix, entry_key = KEYS[1], KEYS[2]
+local session_key = string.sub(entry_key, #prefix + #'entry:' + 1)
+local updated_at_index = prefix .. 'updated_at'
+local session_ids_index = prefix .. 'session_ids'
+local expiry_index = prefix .. 'expiry'
+local active_index = prefix .. 'active'
+-- end shared
+-- shared: clock
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- end shared
+-- shared: numbers
+local function whole(number)
+  return string.format('%.0f', number)
+end
+local function is_whole(text)
+  return text and #text <= 16 and string.find(text, '^%d+$') ~= nil
+end
+-- end shared
+-- shared: replay
+-- A call that is repeated with its token gets its first answer again and changes nothing.
+local op_key = prefix .. 'op:' .. token
+local earlier = token ~= '' and redis.call('GET', op_key)
+local function remember(answer)
+  if token ~= '' then
+    redis.call('SET', op_key, answer, 'PX', keep_ms)
+  end
+  return answer
+end
+-- end shared
+-- shared: entry
+-- The entry as it is: `flat` for the reply, `entry` by field. A damaged one ends the script here.
+local flat = redis.pcall('HGETALL', entry_key)
+if type(flat) ~= 'table' or flat.err then
+  return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: it is not a hash')
+end
+local exists, entry = #flat > 0, {}
+for i = 1, #flat, 2 do
+  entry[flat[i]] = flat[i + 1]
+end
+if exists then
+  for _, field in ipairs({ 'version', 'created_at', 'updated_at' }) do
+    if not is_whole(entry[field]) then
+      return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: field ' .. field .. ' is not a whole number')
+    end
+  end
+  if not entry.session_id then
+    return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: field session_id is missing')
+  end
+end
+-- end shared
+-- shared: indexes
+-- Scripts don't roll back: an index of a wrong type ends the script before its first write.
+local function damaged_index(...)
+  for _, index in ipairs({ ... }) do
+    local kind = redis.call('TYPE', index).ok
+    if kind ~= 'zset' and kind ~= 'none' then
+      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a sorted set')
+    end
+  end
+end
+-- end shared
+-- shared: holds
+-- Whether a live process holds the session. What can't be read counts as held: destructive paths
+-- fail safe. So does a hold that lapses later than any can: the clock was set back.
+local function is_held(lapses)
+  if not lapses then
+    return false
+  end
+  local at = type(lapses) == 'string' and tonumber(lapses)
+  return not at or at > now
+end
+-- end shared
+-- shared: policy
+-- Reset rules: `rule_count` times eight arguments from `rules_at` on: kind (default, chat_type or
+-- platform), name, mode, idle_ms, and four daily boundaries (ms), two before now and two after.
+-- The platform's rule goes before the chat type's, and that before the default. A server clock
+-- outside the boundaries is an error: the caller's day is not ours.
+local function policy_of(platform, chat_type)
+  local wanted = { default = '', chat_type = chat_type or 'dm', platform = platform or '' }
+  local weight = { default = 1, chat_type = 2, platform = 3 }
+  local chosen, chosen_weight
+  for at = rules_at, rules_at + 8 * rule_count - 1, 8 do
+    local kind = ARGV[at]
+    if wanted[kind] == ARGV[at + 1] and weight[kind] > (chosen_weight or 0) then
+      chosen, chosen_weight = at, weight[kind]
+    end
+  end
+  local policy = { mode = 'none' }
+  if chosen then
+    policy.mode = ARGV[chosen + 2]
+  end
+  if policy.mode == 'idle' or policy.mode == 'both' then
+    policy.idle_ms = tonumber(ARGV[chosen + 3])
+  end
+  if policy.mode == 'daily' or policy.mode == 'both' then
+    policy.resets = {}
+    for i = 1, 4 do
+      policy.resets[i] = tonumber(ARGV[chosen + 3 + i])
+    end
+    if now < policy.resets[1] or now >= policy.resets[4] then
+      policy.skewed = redis.error_reply('CLOCKSKEW the server says ' .. whole(now) .. ' ms, outside the daily boundaries '
+        .. whole(policy.resets[1]) .. ' to ' .. whole(policy.resets[4]) .. ' around the clock of the caller')
+    end
+  end
+  return policy
+end
+local function due_at(policy, updated_at)
+  local due = policy.idle_ms and updated_at + policy.idle_ms
+  if policy.resets then
+    local reset = policy.resets[4]
+    for i = 4, 1, -1 do
+      if policy.resets[i] > updated_at then
+        reset = policy.resets[i]
+      end
+    end
+    due = math.min(due or reset, reset)
+  end
+  return due
+end
+-- end shared
+-- shared: touch
+-- Index the entry under its new last activity, before the entry itself is written.
+local function index_activity(policy, updated_at)
+  redis.call('ZADD', updated_at_index, whole(updated_at), session_key)
+  local due = due_at(policy, updated_at)
+  if due then
+    redis.call('ZADD', expiry_index, whole(due), session_key)
+  else
+    redis.call('ZREM', expiry_index, session_key)
+  end
+end
+-- end shared
+-- shared: rebind
+-- Bind the lane to another conversation: what belonged to the old one goes, the rest stays.
+local function rebind(new_id, policy, ...)
+  redis.call('ZREM', session_ids_index, entry.session_id .. ' ' .. session_key)
+  redis.call('ZADD', session_ids_index, 0, new_id .. ' ' .. session_key)
+  local updated_at = math.max(now, tonumber(entry.updated_at))
+  index_activity(policy, updated_at)
+  redis.call('HDEL', entry_key, 'input_tokens', 'output_tokens', 'cache_read_tokens', 'cache_write_tokens',
+    'total_tokens', 'last_prompt_tokens', 'estimated_cost_nanousd', 'cost_status', 'was_auto_reset',
+    'auto_reset_reason', 'reset_had_activity', 'is_fresh_reset', 'expiry_finalized', 'suspended', 'resume_pending',
+    'resume_reason', 'last_resume_marked_at', 'override_model', 'override_provider', 'override_base_url')
+  redis.call('HSET', entry_key, 'session_id', new_id, 'created_at', whole(now), 'updated_at', whole(updated_at),
+    'version', whole(entry.version + 1), ...)
+  return redis.call('HGETALL', entry_key)
+end
+-- end shared
+
+local function had_activity()
+  for _, field in ipairs({ 'total_tokens', 'last_prompt_tokens', 'input_tokens', 'output_tokens',
+    'cache_read_tokens', 'cache_write_tokens' }) do
+    if entry[field] and entry[field] ~= '0' then
+      return '1'
+    end
+  end
+end
+
+-- Why the session is due for a reset, or nil. The policy is asked before the mark of an
+-- interruption, and neither resets what a live process holds.
+local function reset_reason(policy)
+  if entry.suspended == '1' then
+    return 'suspended'
+  end
+  local reason
+  local updated_at = tonumber(entry.updated_at)
+  if policy.idle_ms and now > updated_at + policy.idle_ms then
+    reason = 'idle'
+  elseif policy.resets then
+    local latest = now >= policy.resets[3] and 3 or now >= policy.resets[2] and 2 or 1
+    reason = updated_at < policy.resets[latest] and 'daily' or nil
+  end
+  if not reason and policy.mode ~= 'none' and entry.resume_pending == '1' and freshness_ms > 0 then
+    local marked_at = tonumber(entry.last_resume_marked_at or entry.updated_at)
+    reason = now - marked_at > freshness_ms and 'resume_pending_expired' or nil
+  end
+  if reason and is_held(redis.pcall('ZSCORE', active_index, session_key)) then
+    return nil
+  end
+  return reason
+end
+
+if exists and (earlier or entry.session_id == proposed_id) then
+  return flat
+end
+
+local policy = policy_of(entry.platform, entry.chat_type)
+local fault = policy.skewed or damaged_index(updated_at_index, expiry_index)
+if fault then
+  return fault
+end
+
+local reason = exists and not force_new and reset_reason(policy)
+if exists and not force_new and not reason then
+  local updated_at = math.max(now, tonumber(entry.updated_at))
+  index_activity(policy, updated_at)
+  local changed = { updated_at = whole(updated_at), version = whole(entry.version + 1), replica = replica }
+  redis.call('HSET', entry_key, 'updated_at', changed.updated_at, 'version', changed.version, 'replica', replica)
+  for i = 1, #flat, 2 do
+    flat[i + 1] = changed[flat[i]] or flat[i + 1]
+  end
+  if not entry.replica then
+    flat[#flat + 1], flat[#flat + 2] = 'replica', replica
+  end
+  return flat
+end
+
+-- shared: indexes
+-- Scripts don't roll back: an index of a wrong type ends the script before its first write.
+local function damaged_index(...)
+  for _, index in ipairs({ ... }) do
+    local kind = redis.call('TYPE', index).ok
+    if kind ~= 'zset' and kind ~= 'none' then
+      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a sorted set')
+    end
+  end
+end
+-- end shared
+
+if force_new then
+  remember('1')
+end
+if not exists then
+  redis.call('ZADD', session_ids_index, 0, proposed_id .. ' ' .. session_key)
+  index_activity(policy, now)
+  redis.call('HSET', entry_key, 'session_id', proposed_id, 'created_at', whole(now), 'updated_at', whole(now),
+    'version', '1', 'replica', replica, unpack(ARGV, rules_at + 8 * rule_count))
+  return redis.call('HGETALL', entry_key)
+end
+if not reason then
+  return rebind(proposed_id, policy, 'replica', replica)
+end
+if had_activity() then
+  return rebind(proposed_id, policy, 'replica', replica, 'was_auto_reset', '1', 'auto_reset_reason', reason,
+    'reset_had_activity', '1')
+end
+return rebind(proposed_id, policy, 'replica', replica, 'was_auto_reset', '1', 'auto_reset_reason', reason)

@@ -1,0 +1,182 @@
+#!lua
+-- Take in a batch of sessions from elsewhere. What is stored already stays, unless the row was
+-- active later; a row keeps its own times, for importing is not activity.
+--
+-- KEYS[1]  partition   {redisstore}:
+-- KEYS[2]  index       {redisstore}:updated_at
+-- ARGV[1]  token       names the call, for a repetition; '': none
+-- ARGV[2]  keep_ms     how long the token is known
+-- ARGV[3]  rule_count  reset rules that follow, eight arguments each
+-- ARGV[4]  ...         the rules, then for each row: session key, number of fields, field, value ...; session_id, created_at and updated_at are needed
+-- Returns  for each row 'created', 'updated', 'kept': what is stored is as new or newer, 'future': active more than a day from now, or 'damaged': what is stored can't be compared
+-- Errors   CORRUPT (an index), CLOCKSKEW
+-- Example  redis-cli --eval lua/import_sessions.lua '{redisstore}:' '{redisstore}:updated_at' , '' 0 0 agent:main:telegram:dm:42 5 session_id 20261101_090000_0123deadbeef created_at 1793523600000 updated_at 1793523600000 platform telegram chat_id 42
+
+local prefix, updated_at_index = KEYS[1], KEYS[2]
+local token, keep_ms = ARGV[1], ARGV[2]
+local rule_count, rules_at = tonumber(ARGV[3]), 4
+local session_ids_index = prefix .. 'session_ids'
+local expiry_index = prefix .. 'expiry'
+local DAY_MS = 86400000
+
+-- shared: clock
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- end shared
+-- shared: numbers
+local function whole(number)
+  return string.format('%.0f', number)
+end
+local function is_whole(text)
+  return text and #text <= 16 and string.find(text, '^%d+$') ~= nil
+end
+-- end shared
+-- shared: replay
+-- A call that is repeated with its token gets its first answer again and changes nothing.
+local op_key = prefix .. 'op:' .. token
+local earlier = token ~= '' and redis.call('GET', op_key)
+local function remember(answer)
+  if token ~= '' then
+    redis.call('SET', op_key, answer, 'PX', keep_ms)
+  end
+  return answer
+end
+-- end shared
+if earlier then
+  return cjson.decode(earlier)
+end
+-- shared: indexes
+-- Scripts don't roll back: an index of a wrong type ends the script before its first write.
+local function damaged_index(...)
+  for _, index in ipairs({ ... }) do
+    local kind = redis.call('TYPE', index).ok
+    if kind ~= 'zset' and kind ~= 'none' then
+      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a sorted set')
+    end
+  end
+end
+-- end shared
+-- shared: policy
+-- Reset rules: `rule_count` times eight arguments from `rules_at` on: kind (default, chat_type or
+-- platform), name, mode, idle_ms, and four daily boundaries (ms), two before now and two after.
+-- The platform's rule goes before the chat type's, and that before the default. A server clock
+-- outside the boundaries is an error: the caller's day is not ours.
+local function policy_of(platform, chat_type)
+  local wanted = { default = '', chat_type = chat_type or 'dm', platform = platform or '' }
+  local weight = { default = 1, chat_type = 2, platform = 3 }
+  local chosen, chosen_weight
+  for at = rules_at, rules_at + 8 * rule_count - 1, 8 do
+    local kind = ARGV[at]
+    if wanted[kind] == ARGV[at + 1] and weight[kind] > (chosen_weight or 0) then
+      chosen, chosen_weight = at, weight[kind]
+    end
+  end
+  local policy = { mode = 'none' }
+  if chosen then
+    policy.mode = ARGV[chosen + 2]
+  end
+  if policy.mode == 'idle' or policy.mode == 'both' then
+    policy.idle_ms = tonumber(ARGV[chosen + 3])
+  end
+  if policy.mode == 'daily' or policy.mode == 'both' then
+    policy.resets = {}
+    for i = 1, 4 do
+      policy.resets[i] = tonumber(ARGV[chosen + 3 + i])
+    end
+    if now < policy.resets[1] or now >= policy.resets[4] then
+      policy.skewed = redis.error_reply('CLOCKSKEW the server says ' .. whole(now) .. ' ms, outside the daily boundaries '
+        .. whole(policy.resets[1]) .. ' to ' .. whole(policy.resets[4]) .. ' around the clock of the caller')
+    end
+  end
+  return policy
+end
+local function due_at(policy, updated_at)
+  local due = policy.idle_ms and updated_at + policy.idle_ms
+  if policy.resets then
+    local reset = policy.resets[4]
+    for i = 4, 1, -1 do
+      if policy.resets[i] > updated_at then
+        reset = policy.resets[i]
+      end
+    end
+    due = math.min(due or reset, reset)
+  end
+  return due
+end
+-- end shared
+-- shared: known_fields
+local KNOWN_FIELDS = {
+  'session_id', 'created_at', 'updated_at', 'version', 'platform', 'chat_type', 'display_name', 'replica',
+  'chat_id', 'chat_name', 'user_id', 'user_name', 'thread_id', 'chat_topic', 'user_id_alt', 'chat_id_alt', 'is_bot',
+  'guild_id', 'parent_chat_id', 'message_id', 'origin_platform', 'origin_chat_type', 'no_origin',
+  'input_tokens', 'output_tokens', 'cache_read_tokens', 'cache_write_tokens', 'total_tokens', 'last_prompt_tokens',
+  'estimated_cost_nanousd', 'cost_status', 'was_auto_reset', 'auto_reset_reason', 'reset_had_activity',
+  'is_fresh_reset', 'expiry_finalized', 'suspended', 'resume_pending', 'resume_reason', 'last_resume_marked_at',
+  'override_model', 'override_provider', 'override_base_url',
+}
+-- end shared
+
+local fault = damaged_index(updated_at_index, session_ids_index, expiry_index)
+if fault then
+  return fault
+end
+
+local function verdict(entry_key, updated_at)
+  if updated_at > now + DAY_MS then
+    return 'future'
+  end
+  local stored = redis.pcall('HMGET', entry_key, 'updated_at', 'version', 'session_id')
+  if type(stored) ~= 'table' or stored.err then
+    return 'damaged'
+  elseif not stored[1] and not stored[3] then
+    return redis.call('EXISTS', entry_key) == 0 and 'created' or 'damaged', 1
+  elseif not is_whole(stored[1]) or not is_whole(stored[2]) or not stored[3] then
+    return 'damaged'
+  elseif tonumber(stored[1]) >= updated_at then
+    return 'kept'
+  end
+  return 'updated', stored[2] + 1, stored[3]
+end
+
+local rows, verdicts = {}, {}
+local at = rules_at + 8 * rule_count
+while at <= #ARGV do
+  local fields = {}
+  for i = at + 2, at + 1 + 2 * ARGV[at + 1], 2 do
+    fields[ARGV[i]] = ARGV[i + 1]
+  end
+  local row = { session_key = ARGV[at], fields = fields, policy = policy_of(fields.platform, fields.chat_type) }
+  if row.policy.skewed then
+    return row.policy.skewed
+  end
+  rows[#rows + 1] = row
+  at = at + 2 + 2 * ARGV[at + 1]
+end
+
+for i, row in ipairs(rows) do
+  local entry_key, fields = prefix .. 'entry:' .. row.session_key, row.fields
+  local updated_at = tonumber(fields.updated_at)
+  local version, bound_to
+  verdicts[i], version, bound_to = verdict(entry_key, updated_at)
+  if verdicts[i] == 'created' or verdicts[i] == 'updated' then
+    if bound_to then
+      redis.call('ZREM', session_ids_index, bound_to .. ' ' .. row.session_key)
+      redis.call('HDEL', entry_key, unpack(KNOWN_FIELDS))
+    end
+    redis.call('ZADD', session_ids_index, 0, fields.session_id .. ' ' .. row.session_key)
+    redis.call('ZADD', updated_at_index, fields.updated_at, row.session_key)
+    local due = due_at(row.policy, updated_at)
+    if due then
+      redis.call('ZADD', expiry_index, whole(due), row.session_key)
+    else
+      redis.call('ZREM', expiry_index, row.session_key)
+    end
+    local flat = { 'version', whole(version) }
+    for field, value in pairs(fields) do
+      flat[#flat + 1], flat[#flat + 2] = field, value
+    end
+    redis.call('HSET', entry_key, unpack(flat))
+  end
+end
+remember(cjson.encode(verdicts))
+return verdicts

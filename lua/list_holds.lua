@@ -1,0 +1,35 @@
+#!lua flags=no-writes
+-- The live process holds of a session.
+--
+-- KEYS[1]  holds    {redisstore}:holds:<session key>
+-- Returns  process id, when it lapses (ms), process id, ...
+-- Errors   CORRUPT
+-- Example  redis-cli --eval lua/list_holds.lua '{redisstore}:holds:agent:main:telegram:dm:42'
+
+local holds_key = KEYS[1]
+
+-- shared: clock
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- end shared
+-- shared: numbers
+local function whole(number)
+  return string.format('%.0f', number)
+end
+local function is_whole(text)
+  return text and #text <= 16 and string.find(text, '^%d+$') ~= nil
+end
+-- end shared
+-- shared: indexes
+-- Scripts don't roll back: an index of a wrong type ends the script before its first write.
+local function damaged_index(...)
+  for _, index in ipairs({ ... }) do
+    local kind = redis.call('TYPE', index).ok
+    if kind ~= 'zset' and kind ~= 'none' then
+      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a sorted set')
+    end
+  end
+end
+-- end shared
+
+return damaged_index(holds_key) or redis.call('ZRANGEBYSCORE', holds_key, '(' .. whole(now), '+inf', 'WITHSCORES')

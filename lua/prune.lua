@@ -1,0 +1,179 @@
+#!lua flags=allow-oom
+-- Remove one batch of sessions without activity since a cutoff, oldest first. Kept are those that
+-- are suspended, held by a live process, or damaged. A sweep calls again with `skip` and `cutoff`
+-- as returned, until `more` is 0: what is kept stays in front and is skipped by its rank.
+--
+-- KEYS[1]  partition    {redisstore}:
+-- KEYS[2]  index        {redisstore}:updated_at
+-- ARGV[1]  cutoff       ms since 1970: remove what was last active before; '': by max_age_ms
+-- ARGV[2]  max_age_ms   remove what was last active longer ago than this; '': by cutoff
+-- ARGV[3]  limit        how many entries to look at, 1 to 1000
+-- ARGV[4]  skip         how many of the oldest to pass over: those that earlier batches kept
+-- ARGV[5]  dry_run      '1': change nothing, and say what would be removed
+-- ARGV[6]  token        names the call, for a repetition; '': none
+-- ARGV[7]  keep_ms      how long the token is known
+-- Returns  'cutoff', ms, 'more', '0' or '1', 'skip', number, 'scanned', number,
+--          'repaired', number (index members without an entry taken out, scores put right),
+--          'suspended', number kept, 'active', number kept, 'damaged', number kept,
+--          'removed', {session key ...}
+-- Errors   BADARG, CORRUPT (an index)
+-- Example  redis-cli --eval lua/prune.lua '{redisstore}:' '{redisstore}:updated_at' , '' 7776000000 100 0 1
+
+local prefix, updated_at_index = KEYS[1], KEYS[2]
+local cutoff, max_age_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
+local limit, skip, dry_run = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
+local token, keep_ms = ARGV[6] or '', ARGV[7]
+local session_ids_index = prefix .. 'session_ids'
+local expiry_index = prefix .. 'expiry'
+local active_index = prefix .. 'active'
+local LONGEST_HOLD_MS = 3600000
+
+-- shared: clock
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- end shared
+-- shared: numbers
+local function whole(number)
+  return string.format('%.0f', number)
+end
+local function is_whole(text)
+  return text and #text <= 16 and string.find(text, '^%d+$') ~= nil
+end
+-- end shared
+-- shared: replay
+-- A call that is repeated with its token gets its first answer again and changes nothing.
+local op_key = prefix .. 'op:' .. token
+local earlier = token ~= '' and redis.call('GET', op_key)
+local function remember(answer)
+  if token ~= '' then
+    redis.call('SET', op_key, answer, 'PX', keep_ms)
+  end
+  return answer
+end
+-- end shared
+if earlier then
+  return cjson.decode(earlier)
+end
+-- shared: indexes
+-- Scripts don't roll back: an index of a wrong type ends the script before its first write.
+local function damaged_index(...)
+  for _, index in ipairs({ ... }) do
+    local kind = redis.call('TYPE', index).ok
+    if kind ~= 'zset' and kind ~= 'none' then
+      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a sorted set')
+    end
+  end
+end
+-- end shared
+-- shared: holds
+-- Whether a live process holds the session. What can't be read counts as held: destructive paths
+-- fail safe. So does a hold that lapses later than any can: the clock was set back.
+local function is_held(lapses)
+  if not lapses then
+    return false
+  end
+  local at = type(lapses) == 'string' and tonumber(lapses)
+  return not at or at > now
+end
+-- end shared
+
+if not cutoff and max_age_ms and max_age_ms > 0 then
+  cutoff = now - max_age_ms
+end
+if not cutoff or not limit or limit < 1 or limit > 1000 or not skip or skip < 0 then
+  return redis.error_reply('BADARG prune needs a cutoff or a positive max_age_ms, a limit of 1 to 1000 and a skip of 0 or more')
+end
+local fault = damaged_index(updated_at_index, session_ids_index, expiry_index, active_index)
+if fault then
+  return fault
+end
+
+local oldest = redis.call('ZRANGE', updated_at_index, skip, skip + limit - 1, 'WITHSCORES')
+local members, more = {}, #oldest == 2 * limit
+for i = 1, #oldest, 2 do
+  if tonumber(oldest[i + 1]) >= cutoff then
+    more = false
+    break
+  end
+  members[#members + 1] = oldest[i]
+end
+
+local lapses = {}
+if #members > 0 and redis.call('EXISTS', active_index) == 1 then
+  lapses = redis.call('ZMSCORE', active_index, unpack(members))
+end
+
+local kept = { suspended = 0, active = 0, damaged = 0 }
+local removed, entries, bindings, orphans, refreshed, held_again = {}, {}, {}, {}, {}, {}
+for i, member in ipairs(members) do
+  local entry_key = prefix .. 'entry:' .. member
+  local values = redis.pcall('HMGET', entry_key, 'updated_at', 'suspended', 'session_id')
+  local updated_at = type(values) == 'table' and not values.err and values[1]
+  if not is_whole(updated_at) then
+    if redis.call('EXISTS', entry_key) == 1 then
+      kept.damaged = kept.damaged + 1
+    else
+      orphans[#orphans + 1] = member
+    end
+  elseif tonumber(updated_at) >= cutoff then
+    refreshed[#refreshed + 1] = updated_at
+    refreshed[#refreshed + 1] = member
+  elseif values[2] == '1' then
+    kept.suspended = kept.suspended + 1
+  elseif is_held(lapses[i]) then
+    kept.active = kept.active + 1
+    if tonumber(lapses[i]) > now + LONGEST_HOLD_MS then
+      held_again[#held_again + 1] = whole(now + LONGEST_HOLD_MS)
+      held_again[#held_again + 1] = member
+    end
+  else
+    removed[#removed + 1] = member
+    entries[#entries + 1] = entry_key
+    if lapses[i] then
+      entries[#entries + 1] = prefix .. 'holds:' .. member
+    end
+    if values[3] then
+      bindings[#bindings + 1] = values[3] .. ' ' .. member
+    end
+  end
+end
+
+local repaired = #orphans + #refreshed / 2
+if dry_run then
+  skip = skip + #members
+else
+  skip = skip + kept.suspended + kept.active + kept.damaged
+  local gone = {}
+  for _, member in ipairs(removed) do
+    gone[#gone + 1] = member
+  end
+  for _, member in ipairs(orphans) do
+    gone[#gone + 1] = member
+    entries[#entries + 1] = prefix .. 'holds:' .. member
+  end
+  if #gone > 0 then
+    redis.call('ZREM', updated_at_index, unpack(gone))
+    redis.call('ZREM', expiry_index, unpack(gone))
+    redis.call('ZREM', active_index, unpack(gone))
+    redis.call('UNLINK', unpack(entries))
+  end
+  if #bindings > 0 then
+    redis.call('ZREM', session_ids_index, unpack(bindings))
+  end
+  if #refreshed > 0 then
+    redis.call('ZADD', updated_at_index, unpack(refreshed))
+  end
+  if #held_again > 0 then
+    redis.call('ZADD', active_index, unpack(held_again))
+  end
+end
+
+local report = {
+  'cutoff', whole(cutoff), 'more', more and '1' or '0', 'skip', whole(skip), 'scanned', whole(#members),
+  'repaired', whole(repaired), 'suspended', whole(kept.suspended), 'active', whole(kept.active),
+  'damaged', whole(kept.damaged), 'removed', removed,
+}
+if not dry_run then
+  remember(cjson.encode(report))
+end
+return report

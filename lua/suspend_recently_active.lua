@@ -1,0 +1,100 @@
+#!lua
+-- After a crash: mark what one replica was busy with as interrupted, one batch a call. Sessions
+-- that another replica handled last are passed over; so are suspended and marked ones.
+--
+-- KEYS[1]  partition     {redisstore}:
+-- KEYS[2]  index         {redisstore}:updated_at
+-- ARGV[1]  replica       whose sessions
+-- ARGV[2]  since         ms since 1970: active since then; '': by max_age_ms
+-- ARGV[3]  max_age_ms    active within so many ms; '': by since
+-- ARGV[4]  limit         sessions to look at, 1 to 1000
+-- ARGV[5]  after_score   where the batch before ended; '': begin
+-- ARGV[6]  after_member  likewise
+-- ARGV[7]  token         names the call, for a repetition; '': none
+-- ARGV[8]  keep_ms       how long the token is known
+-- Returns  'since', ms, 'marked', number, 'after_score', score, 'after_member', session key; both '' at the end
+-- Errors   BADARG, CORRUPT (the index)
+-- Example  redis-cli --eval lua/suspend_recently_active.lua '{redisstore}:' '{redisstore}:updated_at' , gateway-1 '' 120000 100 '' ''
+
+local prefix, updated_at_index = KEYS[1], KEYS[2]
+local replica, since, max_age_ms, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local after_score, after_member = ARGV[5] or '', ARGV[6] or ''
+local token, keep_ms = ARGV[7] or '', ARGV[8]
+
+-- shared: clock
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- end shared
+-- shared: numbers
+local function whole(number)
+  return string.format('%.0f', number)
+end
+local function is_whole(text)
+  return text and #text <= 16 and string.find(text, '^%d+$') ~= nil
+end
+-- end shared
+-- shared: replay
+-- A call that is repeated with its token gets its first answer again and changes nothing.
+local op_key = prefix .. 'op:' .. token
+local earlier = token ~= '' and redis.call('GET', op_key)
+local function remember(answer)
+  if token ~= '' then
+    redis.call('SET', op_key, answer, 'PX', keep_ms)
+  end
+  return answer
+end
+-- end shared
+if earlier then
+  return cjson.decode(earlier)
+end
+-- shared: indexes
+-- Scripts don't roll back: an index of a wrong type ends the script before its first write.
+local function damaged_index(...)
+  for _, index in ipairs({ ... }) do
+    local kind = redis.call('TYPE', index).ok
+    if kind ~= 'zset' and kind ~= 'none' then
+      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a sorted set')
+    end
+  end
+end
+-- end shared
+
+since = since or (max_age_ms and now - max_age_ms)
+if not since or not limit or limit < 1 or limit > 1000 then
+  return redis.error_reply('BADARG suspend_recently_active needs since or max_age_ms, and a limit of 1 to 1000')
+end
+local fault = damaged_index(updated_at_index)
+if fault then
+  return fault
+end
+
+-- Has the last member moved, look again at all that are not older than it was: marking twice
+-- is not possible, missing one is not allowed.
+local first
+if after_score == '' then
+  first = redis.call('ZCOUNT', updated_at_index, '-inf', '(' .. whole(since))
+elseif redis.call('ZSCORE', updated_at_index, after_member) == after_score then
+  first = redis.call('ZRANK', updated_at_index, after_member) + 1
+else
+  first = redis.call('ZCOUNT', updated_at_index, '-inf', '(' .. after_score)
+end
+
+local marked = 0
+local recent = redis.call('ZRANGE', updated_at_index, first, first + limit - 1, 'WITHSCORES')
+for i = 1, #recent, 2 do
+  local entry_key = prefix .. 'entry:' .. recent[i]
+  local values = redis.pcall('HMGET', entry_key, 'replica', 'suspended', 'resume_pending', 'version')
+  if type(values) == 'table' and values[1] == replica and values[2] ~= '1' and values[3] ~= '1' and is_whole(values[4]) then
+    redis.call('HSET', entry_key, 'resume_pending', '1', 'resume_reason', 'restart_interrupted',
+      'last_resume_marked_at', whole(now), 'version', whole(values[4] + 1))
+    marked = marked + 1
+  end
+end
+
+local last_score, last_member = recent[#recent] or '', recent[#recent - 1] or ''
+if #recent < 2 * limit then
+  last_score, last_member = '', ''
+end
+local report = { 'since', whole(since), 'marked', whole(marked), 'after_score', last_score, 'after_member', last_member }
+remember(cjson.encode(report))
+return report

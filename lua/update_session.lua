@@ -1,0 +1,195 @@
+#!lua
+-- Record activity: last activity, the prompt size, and counters by increment.
+--
+-- KEYS[1]   partition         {redisstore}:
+-- KEYS[2]   entry             {redisstore}:entry:<session key>
+-- ARGV[1]   token             names the call, for a repetition; '': none
+-- ARGV[2]   keep_ms           how long the token is known
+-- ARGV[3]   if_session_id     only if this is the session id; '': any
+-- ARGV[4]   if_version        only if this is the version; '': any
+-- ARGV[5]   replica           who handles the message; '': leave it
+-- ARGV[6]   last_prompt       tokens of the last prompt; '': leave it
+-- ARGV[7]   cost_status       how the cost was learned; '': leave it
+-- ARGV[8]   increment_count   pairs of field and amount that follow the rules
+-- ARGV[9]   rule_count        reset rules that follow, eight arguments each
+-- ARGV[10]  ...               the rules, then the increments
+-- Returns   field, value, field, value ...; empty: no such session
+-- Errors    CORRUPT, STALE, LIMIT, CLOCKSKEW
+-- Example   redis-cli --eval lua/update_session.lua '{redisstore}:' '{redisstore}:entry:agent:main:telegram:dm:42' , '' 0 '' '' '' 1200 '' 1 0 output_tokens 250
+
+local token, keep_ms, if_session_id, if_version = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local replica, last_prompt, cost_status = ARGV[5], ARGV[6], ARGV[7]
+local increment_count, rule_count, rules_at = tonumber(ARGV[8]), tonumber(ARGV[9]), 10
+local LARGEST_NUMBER = 9007199254740992
+
+-- shared: names
+local prefix, entry_key = KEYS[1], KEYS[2]
+local session_key = string.sub(entry_key, #prefix + #'entry:' + 1)
+local updated_at_index = prefix .. 'updated_at'
+local session_ids_index = prefix .. 'session_ids'
+local expiry_index = prefix .. 'expiry'
+local active_index = prefix .. 'active'
+-- end shared
+-- shared: clock
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- end shared
+-- shared: numbers
+local function whole(number)
+  return string.format('%.0f', number)
+end
+local function is_whole(text)
+  return text and #text <= 16 and string.find(text, '^%d+$') ~= nil
+end
+-- end shared
+-- shared: replay
+-- A call that is repeated with its token gets its first answer again and changes nothing.
+local op_key = prefix .. 'op:' .. token
+local earlier = token ~= '' and redis.call('GET', op_key)
+local function remember(answer)
+  if token ~= '' then
+    redis.call('SET', op_key, answer, 'PX', keep_ms)
+  end
+  return answer
+end
+-- end shared
+-- shared: entry
+-- The entry as it is: `flat` for the reply, `entry` by field. A damaged one ends the script here.
+local flat = redis.pcall('HGETALL', entry_key)
+if type(flat) ~= 'table' or flat.err then
+  return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: it is not a hash')
+end
+local exists, entry = #flat > 0, {}
+for i = 1, #flat, 2 do
+  entry[flat[i]] = flat[i + 1]
+end
+if exists then
+  for _, field in ipairs({ 'version', 'created_at', 'updated_at' }) do
+    if not is_whole(entry[field]) then
+      return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: field ' .. field .. ' is not a whole number')
+    end
+  end
+  if not entry.session_id then
+    return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: field session_id is missing')
+  end
+end
+-- end shared
+-- shared: conditions
+if exists and if_session_id ~= '' and entry.session_id ~= if_session_id then
+  return redis.error_reply('STALE session_id: it is ' .. entry.session_id .. ', not ' .. if_session_id)
+end
+if exists and if_version ~= '' and entry.version ~= if_version then
+  return redis.error_reply('STALE version: it is ' .. entry.version .. ', not ' .. if_version)
+end
+-- end shared
+-- shared: indexes
+-- Scripts don't roll back: an index of a wrong type ends the script before its first write.
+local function damaged_index(...)
+  for _, index in ipairs({ ... }) do
+    local kind = redis.call('TYPE', index).ok
+    if kind ~= 'zset' and kind ~= 'none' then
+      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a sorted set')
+    end
+  end
+end
+-- end shared
+-- shared: policy
+-- Reset rules: `rule_count` times eight arguments from `rules_at` on: kind (default, chat_type or
+-- platform), name, mode, idle_ms, and four daily boundaries (ms), two before now and two after.
+-- The platform's rule goes before the chat type's, and that before the default. A server clock
+-- outside the boundaries is an error: the caller's day is not ours.
+local function policy_of(platform, chat_type)
+  local wanted = { default = '', chat_type = chat_type or 'dm', platform = platform or '' }
+  local weight = { default = 1, chat_type = 2, platform = 3 }
+  local chosen, chosen_weight
+  for at = rules_at, rules_at + 8 * rule_count - 1, 8 do
+    local kind = ARGV[at]
+    if wanted[kind] == ARGV[at + 1] and weight[kind] > (chosen_weight or 0) then
+      chosen, chosen_weight = at, weight[kind]
+    end
+  end
+  local policy = { mode = 'none' }
+  if chosen then
+    policy.mode = ARGV[chosen + 2]
+  end
+  if policy.mode == 'idle' or policy.mode == 'both' then
+    policy.idle_ms = tonumber(ARGV[chosen + 3])
+  end
+  if policy.mode == 'daily' or policy.mode == 'both' then
+    policy.resets = {}
+    for i = 1, 4 do
+      policy.resets[i] = tonumber(ARGV[chosen + 3 + i])
+    end
+    if now < policy.resets[1] or now >= policy.resets[4] then
+      policy.skewed = redis.error_reply('CLOCKSKEW the server says ' .. whole(now) .. ' ms, outside the daily boundaries '
+        .. whole(policy.resets[1]) .. ' to ' .. whole(policy.resets[4]) .. ' around the clock of the caller')
+    end
+  end
+  return policy
+end
+local function due_at(policy, updated_at)
+  local due = policy.idle_ms and updated_at + policy.idle_ms
+  if policy.resets then
+    local reset = policy.resets[4]
+    for i = 4, 1, -1 do
+      if policy.resets[i] > updated_at then
+        reset = policy.resets[i]
+      end
+    end
+    due = math.min(due or reset, reset)
+  end
+  return due
+end
+-- end shared
+-- shared: touch
+-- Index the entry under its new last activity, before the entry itself is written.
+local function index_activity(policy, updated_at)
+  redis.call('ZADD', updated_at_index, whole(updated_at), session_key)
+  local due = due_at(policy, updated_at)
+  if due then
+    redis.call('ZADD', expiry_index, whole(due), session_key)
+  else
+    redis.call('ZREM', expiry_index, session_key)
+  end
+end
+-- end shared
+
+if not exists or earlier then
+  return flat
+end
+
+local updated_at = math.max(now, tonumber(entry.updated_at))
+local changes = { 'updated_at', whole(updated_at), 'version', whole(entry.version + 1) }
+local function change(field, value)
+  if value ~= '' then
+    changes[#changes + 1], changes[#changes + 2] = field, value
+  end
+end
+change('replica', replica)
+change('last_prompt_tokens', last_prompt)
+change('cost_status', cost_status)
+
+local first_increment = rules_at + 8 * rule_count
+for at = first_increment, first_increment + 2 * increment_count - 1, 2 do
+  local field = ARGV[at]
+  local count = entry[field] or '0'
+  if not is_whole(count) then
+    return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: field ' .. field .. ' is not a whole number')
+  end
+  local sum = tonumber(count) + tonumber(ARGV[at + 1])
+  if sum > LARGEST_NUMBER then
+    return redis.error_reply('LIMIT ' .. field .. ' would exceed 2^53')
+  end
+  change(field, whole(sum))
+end
+
+local policy = policy_of(entry.platform, entry.chat_type)
+local fault = policy.skewed or damaged_index(updated_at_index, expiry_index)
+if fault then
+  return fault
+end
+
+remember('1')
+index_activity(policy, updated_at)
+redis.call('HSET', entry_key, unpack(changes))
+return redis.call('HGETALL', entry_key)

@@ -1,0 +1,115 @@
+"""The runner of ``AsyncSessionStore``; see ``redisstore/sync/runner.py``, which it follows line by line.
+
+A cancelled call may have been applied; repeating it is as safe as after a lost reply.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, TypeVar, cast
+
+from redis import exceptions as rx
+
+from redisstore.calls.call import Ask, Call, ItemT, Sweep
+from redisstore.config import StoreConfig
+from redisstore.connect import AsyncClient, Connection
+from redisstore.retry import Attempts, translated
+from redisstore.scripts import Library, library
+from redisstore.sync.runner import SCAN_COUNT
+
+T = TypeVar("T")
+
+
+class AsyncRunner:
+    """Runs calls for ``AsyncSessionStore``; its deadline is exact."""
+
+    def __init__(self, connection: Connection[AsyncClient], config: StoreConfig) -> None:
+        self.connection = connection
+        self.library: Library = library(shebang=connection.knows_shebang)
+        self.on_unknown_script: Call[Any] | None = None
+        self._config = config
+
+    async def run(self, call: Call[T]) -> T:
+        """Run one call: one round trip, unless the server has to be told the script."""
+        return call.decode(await self._repeat(lambda: self._send(call), call.keys[0]))
+
+    async def run_all(self, calls: Sequence[Call[Any]]) -> list[Any]:
+        """Run independent calls, pipelined: one round trip for all, on Cluster one a node."""
+        if len(calls) == 1:
+            return [await self.run(calls[0])]
+        pipeline = self.connection.client.pipeline(transaction=False)
+        for call in calls:
+            pipeline.execute_command(*call.by_sha(self.library))
+        try:
+            async with asyncio.timeout(self._config.socket_timeout):
+                replies: list[Any] = await pipeline.execute(raise_on_error=False)
+        except (rx.RedisError, OSError, TimeoutError):
+            return [await self.run(call) for call in calls]
+        return [
+            await self.run(call) if isinstance(reply, Exception) else call.decode(reply)
+            for call, reply in zip(calls, replies, strict=True)
+        ]
+
+    async def drive(self, sweep: Sweep[ItemT]) -> AsyncIterator[ItemT]:
+        """Run a sweep: make the calls it asks for and pass on the items it yields."""
+        replies: list[Any] | None = None
+        while True:
+            try:
+                step = sweep.send(replies)
+            except StopIteration:
+                return
+            replies = None
+            if isinstance(step, Ask):
+                replies = await self.run_all(step.calls)
+            else:
+                yield step
+
+    async def scan(self, pattern: str) -> AsyncIterator[bytes]:
+        """Yield the keys that match, over all masters; for audits only."""
+        client = self.connection.client
+        try:
+            async for key in client.scan_iter(match=pattern, count=SCAN_COUNT):
+                yield key
+        except (rx.RedisError, OSError) as error:
+            final = translated(error, pattern)
+            attempts = Attempts(self._config.deadline, 0)
+            raise (final or attempts.exhausted(self.connection.label, error)) from error
+
+    async def info(self, section: str) -> dict[str, Any]:
+        """Read one section of INFO, from one of the masters."""
+        info = await self._repeat(lambda: self.connection.client.info(section), section)
+        return cast("dict[str, Any]", info)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.connection.client.aclose()
+
+    async def _send(self, call: Call[Any]) -> Any:  # noqa: ANN401 - what a script may reply
+        client = self.connection.client
+        try:
+            return await client.execute_command(*call.by_sha(self.library))
+        except rx.NoScriptError:
+            if self.on_unknown_script is not None:
+                await self._send_text(self.on_unknown_script)
+            return await self._send_text(call)
+
+    async def _send_text(self, call: Call[Any]) -> Any:  # noqa: ANN401 - likewise
+        return await self.connection.client.execute_command(*call.by_text(self.library))
+
+    async def _repeat(self, send: Callable[[], Awaitable[T]], key: str) -> T:
+        attempts = Attempts(self._config.deadline, self._config.socket_timeout)
+        failure: Exception | None = None
+        for pause in attempts:
+            if pause:
+                await asyncio.sleep(pause)
+            try:
+                if failure is not None and self.connection.revive is not None:
+                    await asyncio.to_thread(self.connection.revive)
+                async with asyncio.timeout(attempts.left()):
+                    return await send()
+            except (rx.RedisError, OSError, TimeoutError) as error:
+                if final := translated(error, key):
+                    raise final from error
+                failure = error
+        raise attempts.exhausted(self.connection.label, failure) from failure

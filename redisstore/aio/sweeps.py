@@ -1,0 +1,126 @@
+"""Operations that look at many sessions, for asyncio."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+
+from redisstore.aio.base import StoreBase
+from redisstore.calls import listing, prune, recovery
+from redisstore.calls.listing import Counts, Only
+from redisstore.calls.prune import PruneBatch, PruneReport
+from redisstore.entry import SessionEntry
+from redisstore.errors import CorruptEntry
+from redisstore.keys import SessionId
+
+
+class SweepOperations(StoreBase):
+    """What ``AsyncSessionStore`` can do with many sessions; each says how many round trips it takes."""
+
+    def list_sessions(
+        self,
+        active_minutes: float | None = None,
+        limit: int | None = None,
+        *,
+        only: Only | None = None,
+        on_damaged: Callable[[CorruptEntry], None] = listing.log_damaged,
+    ) -> AsyncIterator[SessionEntry]:
+        """Yield sessions, newest first, fetched as you go: one round trip a page and partition.
+
+        ``active_minutes``: only those active within. ``only``: ``"suspended"``,
+        ``"resume_pending"`` or ``"active"`` (held by a live process). What is touched meanwhile may
+        be missed or repeated. An entry that can't be read goes to ``on_damaged`` instead.
+
+        ``redis-cli ZREVRANGE '{redisstore}:updated_at' 0 9 WITHSCORES``
+        """
+        found = self._sweep(
+            lambda c: listing.newest_first(c, active_minutes=active_minutes, limit=limit, only=only)
+        )
+        return _readable(found, on_damaged)
+
+    async def lookup_by_session_id(self, session_id: SessionId) -> SessionEntry | None:
+        """Return the session bound to an id; of several, the latest active one.
+
+        Asks all partitions, in one pipeline.
+
+        ``redis-cli ZRANGE '{redisstore}:session_ids' '[ID ' '(ID!' BYLEX``
+        """
+        found = await self._run_all(lambda c: listing.lookup(c, session_id), claim=False)
+        return listing.latest(found)
+
+    async def count(self) -> Counts:
+        """Count sessions, held, with a deadline and past it. Asks all partitions, in one pipeline.
+
+        ``redis-cli ZCARD '{redisstore}:updated_at'``
+        """
+        found = await self._run_all(listing.counts, claim=False)
+        return sum(found, start=Counts())
+
+    async def count_sessions(self) -> int:
+        """Return how many sessions there are. Asks all partitions, in one pipeline.
+
+        ``redis-cli ZCARD '{redisstore}:updated_at'``
+        """
+        counts = await self.count()
+        return counts.sessions
+
+    async def has_any_sessions(self) -> bool:
+        """Return whether there is any session. Asks all partitions, in one pipeline.
+
+        ``redis-cli EXISTS '{redisstore}:updated_at'``
+        """
+        counts = await self.count()
+        return counts.sessions > 0
+
+    async def prune_old_entries(
+        self,
+        max_age_days: float | None = None,
+        *,
+        before: datetime | None = None,
+        dry_run: bool = False,
+        on_batch: Callable[[PruneBatch], None] | None = None,
+    ) -> PruneReport:
+        """Remove sessions whose last activity is older than a cutoff; ``int(report)`` went.
+
+        The cutoff is ``before`` (aware), else ``max_age_days`` ago by the server's clock, else
+        ``config.session_store_max_age_days``; 0 or less switches pruning off. Suspended sessions
+        and those held by a live process stay. ``dry_run`` changes nothing. One round trip for each
+        batch of ``config.prune_batch_size``, partition after partition; ``on_batch`` is told of
+        each, with the keys removed.
+
+        ``redis-cli --eval lua/prune.lua '{redisstore}:' '{redisstore}:updated_at' , '' 7776000000 100 0 1``
+        """
+        report = PruneReport(dry_run=dry_run)
+        async for batch in self._sweep(
+            lambda c: prune.sweep(c, max_age_days=max_age_days, before=before, dry_run=dry_run)
+        ):
+            report = report.plus(batch)
+            if on_batch is not None:
+                on_batch(batch)
+        return report
+
+    async def suspend_recently_active(self, max_age_seconds: float = 120) -> int:
+        """After a crash: mark as ``resume_pending`` what this replica handled last, and count it.
+
+        Only sessions active within ``max_age_seconds`` whose last message ``config.replica``
+        handled; the reason is ``restart_interrupted``. Suspended and marked ones are passed over.
+        One round trip for each 100 recent sessions, partition after partition.
+
+        ``redis-cli HMGET '{redisstore}:entry:agent:main:telegram:dm:42' replica resume_pending``
+        """
+        marked = 0
+        async for batch in self._sweep(
+            lambda c: recovery.suspend_recently_active(c, max_age_seconds)
+        ):
+            marked += batch
+        return marked
+
+
+async def _readable(
+    found: AsyncIterator[SessionEntry | CorruptEntry], on_damaged: Callable[[CorruptEntry], None]
+) -> AsyncIterator[SessionEntry]:
+    async for item in found:
+        if isinstance(item, CorruptEntry):
+            on_damaged(item)
+        else:
+            yield item

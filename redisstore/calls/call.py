@@ -1,0 +1,119 @@
+"""A call, what it is made from, and sweeps that take several."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from redisstore.config import StoreConfig
+from redisstore.errors import InvalidInput
+from redisstore.keys import KeySpace, Partition, SessionId, SessionKey
+from redisstore.scripts import Library
+from redisstore.text import checked_text
+
+T = TypeVar("T")
+ItemT = TypeVar("ItemT")
+Arg: TypeAlias = str | bytes | int
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One script call, the same however often it is repeated, and how to read its reply."""
+
+    script: str
+    keys: tuple[str, ...]
+    args: tuple[Arg, ...]
+    decode: Callable[[Any], T]
+
+    def by_sha(self, library: Library) -> tuple[Arg, ...]:
+        """Return the EVALSHA command."""
+        return ("EVALSHA", library[self.script].sha, len(self.keys), *self.keys, *self.args)
+
+    def by_text(self, library: Library) -> tuple[Arg, ...]:
+        """Return the EVAL command, which also teaches the server the script."""
+        return ("EVAL", library[self.script].text, len(self.keys), *self.keys, *self.args)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A sweep's step: run these calls and send back their decoded replies, in order."""
+
+    calls: Sequence[Call[Any]]
+
+
+Sweep: TypeAlias = Generator["Ask | ItemT", Any, None]
+"""An operation of several calls: yields ``Ask`` steps, and items for whoever drives it."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every call is made from: where keys live, how the store is set up, what time it is."""
+
+    space: KeySpace
+    config: StoreConfig
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    """This machine's clock: it labels session ids and centres the daily boundaries, no more."""
+
+    @property
+    def keep_ms(self) -> int:
+        """How long the server knows a call's token: twice the time in which it may be repeated."""
+        return int(self.config.deadline * 2000)
+
+    def home(self, session_key: object) -> tuple[Partition, SessionKey]:
+        """Check a session key and return its partition with it."""
+        key = SessionKey(
+            checked_text("session_key", session_key, max_bytes=self.config.max_key_bytes)
+        )
+        return self.space.partition_of(key), key
+
+    def session_id(self, value: object, field_name: str = "session_id") -> SessionId:
+        """Check a session id."""
+        return SessionId(checked_text(field_name, value, max_bytes=self.config.max_key_bytes))
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """When a write applies: only to this generation, only to this version; ``None``: any."""
+
+    if_session_id: SessionId | None = None
+    if_version: int | None = None
+
+    def args(self, context: Context) -> tuple[Arg, Arg]:
+        """Check the conditions and return them as a script takes them."""
+        if_session_id: Arg = ""
+        if self.if_session_id is not None:
+            if_session_id = context.session_id(self.if_session_id, "if_session_id")
+        if self.if_version is not None and (
+            type(self.if_version) is not int or self.if_version < 1
+        ):
+            raise InvalidInput("if_version", f"must be a positive number, not {self.if_version!r}")
+        return if_session_id, "" if self.if_version is None else self.if_version
+
+
+def new_token() -> str:
+    """Return a name for one call, by which the server knows a repetition."""
+    return secrets.token_hex(12)
+
+
+def new_session_id(now: datetime) -> SessionId:
+    """Return a session id: UTC time stamp and 12 random hex digits."""
+    return SessionId(f"{now.astimezone(UTC):%Y%m%d_%H%M%S}_{secrets.token_hex(6)}")
+
+
+def as_bool(reply: bytes) -> bool:
+    """Read a script's ``'1'`` or ``'0'``."""
+    return reply == b"1"
+
+
+def as_text(raw: bytes) -> str:
+    """Read a name for a report; bytes that are no UTF-8 (written by hand) are shown escaped."""
+    return raw.decode(errors="backslashreplace")
+
+
+def as_labelled(reply: Sequence[bytes]) -> dict[str, Any]:
+    """Read a reply of label, value, label, value."""
+    pairs = iter(reply)
+    return {label.decode(): value for label, value in zip(pairs, pairs, strict=True)}

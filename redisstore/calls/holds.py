@@ -1,0 +1,94 @@
+"""Calls about process holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from redisstore.calls.call import Call, Context, as_bool, as_text, new_token
+from redisstore.config import LONGEST_HOLD_TTL
+from redisstore.errors import CorruptEntry, InvalidInput, NoSuchSession
+from redisstore.fields import from_ms
+from redisstore.keys import SessionKey
+from redisstore.text import checked_text
+
+Hold = tuple[SessionKey, str]
+"""A session key and the id of a process attached to it."""
+
+_MOST_A_CALL = 200
+
+
+def checked(context: Context, session_key: object, process_id: object) -> Hold:
+    """Check what names a hold."""
+    _, key = context.home(session_key)
+    limit = context.config.max_key_bytes
+    return key, checked_text("process_id", process_id, max_bytes=limit)
+
+
+def take(context: Context, hold: Hold, ttl: float | None) -> Call[datetime]:
+    """Take or renew one hold; the reply is when it lapses. Raises ``NoSuchSession``."""
+    home = context.space.partition_of(hold[0])
+
+    def decode(reply: Sequence[bytes]) -> datetime:
+        if reply[0] == b"unknown":
+            raise NoSuchSession(f"{hold[0]!r} has no session that process {hold[1]!r} could hold")
+        if reply[0] == b"damaged":
+            raise CorruptEntry(home.holds(hold[0]), "it is not a sorted set")
+        return from_ms(int(reply[0]))
+
+    args = (_ttl_ms(context, ttl), *hold)
+    return Call("hold_processes", (home.prefix, home.active), args, decode)
+
+
+def renew(context: Context, holds: Sequence[Hold]) -> list[Call[Mapping[Hold, datetime | None]]]:
+    """Renew many holds, a bounded number a call; ``None`` for one whose session is gone."""
+    calls = []
+    ttl_ms = _ttl_ms(context, None)
+    for home, mine in context.space.by_partition(holds).items():
+        for start in range(0, len(mine), _MOST_A_CALL):
+            some = mine[start : start + _MOST_A_CALL]
+
+            def decode(
+                reply: Sequence[bytes], some: Sequence[Hold] = some
+            ) -> Mapping[Hold, datetime | None]:
+                return {
+                    hold: from_ms(int(raw)) if raw.isdigit() else None
+                    for hold, raw in zip(some, reply, strict=True)
+                }
+
+            args = (ttl_ms, *(part for hold in some for part in hold))
+            calls.append(Call("hold_processes", (home.prefix, home.active), args, decode))
+    return calls
+
+
+def release(context: Context, hold: Hold) -> Call[bool]:
+    """Give up one hold."""
+    home = context.space.partition_of(hold[0])
+    args = (*hold, new_token(), context.keep_ms)
+    return Call("release_process", (home.prefix, home.active), args, as_bool)
+
+
+def listed(context: Context, session_key: object) -> Call[Mapping[str, datetime]]:
+    """Read the live holds of a session."""
+    home, key = context.home(session_key)
+
+    def decode(reply: Sequence[bytes]) -> Mapping[str, datetime]:
+        return {
+            as_text(process_id): from_ms(int(float(lapses)))
+            for process_id, lapses in zip(reply[::2], reply[1::2], strict=True)
+        }
+
+    return Call("list_holds", (home.holds(key),), (), decode)
+
+
+def _ttl_ms(context: Context, ttl: float | None) -> int:
+    seconds = context.config.process_hold_ttl if ttl is None else ttl
+    if (
+        isinstance(seconds, bool)
+        or not isinstance(seconds, int | float)
+        or not 0.001 <= seconds <= LONGEST_HOLD_TTL  # noqa: PLR2004 - the server counts in ms
+    ):
+        raise InvalidInput(
+            "ttl", f"must be more than 0 and at most {LONGEST_HOLD_TTL:.0f} s, not {seconds!r:.60}"
+        )
+    return int(seconds * 1000)

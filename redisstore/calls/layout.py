@@ -1,0 +1,43 @@
+"""Opening a store: learn its partition count, and lay it out on the first write."""
+
+from __future__ import annotations
+
+from redisstore.calls.call import Call, Context
+from redisstore.config import StoreConfig
+from redisstore.keys import LAYOUT_VERSION, KeySpace, meta_key
+
+DEFAULT_PARTITIONS = 1
+DEFAULT_CLUSTER_PARTITIONS = 64
+
+
+class Opening:
+    """What is known of the layout of a store.
+
+    Until a store was found, ``context`` is a guess, good for checking arguments. A reader of an
+    empty Redis leaves no trace, so it asks again with each call; the first write claims.
+    """
+
+    def __init__(self, config: StoreConfig, *, clustered: bool) -> None:
+        self._config = config
+        self._default = DEFAULT_CLUSTER_PARTITIONS if clustered else DEFAULT_PARTITIONS
+        self.context = self._context(config.partitions or self._default)
+        self.done = False
+
+    def call(self, *, claim: bool) -> Call[int | None]:
+        """Ask for the partition count; ``None``: no store here. May raise ``LayoutMismatch``."""
+
+        def decode(reply: bytes) -> int | None:
+            return int(reply) if reply else None
+
+        wanted = "" if self._config.partitions is None else self._config.partitions
+        args = (LAYOUT_VERSION, wanted, self._default, "1" if claim else "")
+        return Call("open_store", (meta_key(self._config.namespace),), args, decode)
+
+    def found(self, partitions: int | None) -> None:
+        """Take in the answer."""
+        if partitions is not None:
+            self.context = self._context(partitions)
+            self.done = True
+
+    def _context(self, partitions: int) -> Context:
+        return Context(KeySpace(self._config.namespace, partitions), self._config)

@@ -1,0 +1,202 @@
+"""Calls that look at many sessions: lists, counts, and the way back from a session id."""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
+
+from redisstore.calls.call import Ask, Call, Context, Sweep, as_labelled, as_text
+from redisstore.entry import SessionEntry
+from redisstore.errors import CorruptEntry, InvalidInput
+from redisstore.fields import decode_entry, from_ms
+from redisstore.keys import Partition, SessionKey
+
+Only: TypeAlias = Literal["suspended", "resume_pending", "active"]
+_log = logging.getLogger(__name__)
+_ONLY = ("suspended", "resume_pending", "active")
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many sessions a store has, at one moment a partition."""
+
+    sessions: int = 0
+    active: int = 0
+    """Held by a live process."""
+    expiring: int = 0
+    """With a deadline of the reset policy."""
+    expired: int = 0
+    """Past that deadline: the next message starts anew."""
+    oldest: datetime | None = None
+    """The earliest last activity."""
+    newest: datetime | None = None
+
+    def __add__(self, other: Counts) -> Counts:
+        """Add the counts of another partition."""
+        return Counts(
+            self.sessions + other.sessions,
+            self.active + other.active,
+            self.expiring + other.expiring,
+            self.expired + other.expired,
+            min(filter(None, (self.oldest, other.oldest)), default=None),
+            max(filter(None, (self.newest, other.newest)), default=None),
+        )
+
+
+def counts(context: Context) -> list[Call[Counts]]:
+    """Count each partition."""
+    return [
+        Call("count_sessions", (home.prefix, home.updated_at), (), _decode_counts)
+        for home in context.space.partitions
+    ]
+
+
+def _decode_counts(reply: Sequence[bytes]) -> Counts:
+    labelled = as_labelled(reply)
+    return Counts(
+        *(int(labelled[name]) for name in ("sessions", "active", "expiring", "expired")),
+        *(
+            from_ms(int(float(labelled[name]))) if labelled[name] else None
+            for name in ("oldest", "newest")
+        ),
+    )
+
+
+def lookup(context: Context, session_id: object) -> list[Call[SessionEntry | None]]:
+    """Look for a session id in each partition: it may be bound in any."""
+    checked = context.session_id(session_id)
+
+    def ask(home: Partition) -> Call[SessionEntry | None]:
+        def decode(reply: Sequence[Any]) -> SessionEntry | None:
+            if not reply:
+                return None
+            key = SessionKey(reply[0].decode())
+            return decode_entry(key, home.entry(key), reply[1])
+
+        return Call("lookup_session_id", (home.prefix, home.session_ids), (checked,), decode)
+
+    return [ask(home) for home in context.space.partitions]
+
+
+@dataclass(slots=True)
+class _Feed:
+    """One partition's part of a list: what of its latest page is not yet yielded."""
+
+    home: Partition
+    score: str = ""
+    member: bytes = b""
+    ended: bool = False
+    ready: deque[SessionEntry] = field(default_factory=deque)
+
+
+def newest_first(
+    context: Context,
+    *,
+    active_minutes: float | None,
+    limit: int | None,
+    only: Only | None,
+) -> Sweep[SessionEntry | CorruptEntry]:
+    """Yield sessions, newest first, from all partitions; damaged ones as they are met."""
+    active_ms = _minutes_ms(active_minutes)
+    if limit is not None and (type(limit) is not int or limit < 0):
+        raise InvalidInput("limit", f"must be a whole number from 0, not {limit!r:.60}")
+    if only is not None and only not in _ONLY:
+        raise InvalidInput("only", f"must be one of {', '.join(_ONLY)}, not {only!r:.60}")
+    page_size = context.config.list_page_size
+    if limit is not None and only is None:
+        page_size = max(1, min(page_size, limit))
+    return _merge(context, (page_size, active_ms, only or ""), limit)
+
+
+def _minutes_ms(minutes: float | None) -> int | str:
+    if minutes is None:
+        return ""
+    if isinstance(minutes, bool) or not isinstance(minutes, int | float) or not 0 <= minutes < 1e9:
+        raise InvalidInput("active_minutes", f"must be 0 or more minutes, not {minutes!r:.60}")
+    return int(minutes * 60_000)
+
+
+def _merge(
+    context: Context, request: tuple[int, int | str, str], limit: int | None
+) -> Sweep[SessionEntry | CorruptEntry]:
+    feeds = [_Feed(home) for home in context.space.partitions]
+    hungry = feeds
+    queue: list[tuple[float, int, SessionEntry]] = []
+    left = float("inf") if limit is None else limit
+    while left > 0:
+        while hungry:
+            pages = yield Ask([_page(feed, request) for feed in hungry])
+            for feed, page in zip(hungry, pages, strict=True):
+                feed.score, feed.member, feed.ended = page.score, page.member, not page.score
+                feed.ready.extend(page.entries)
+                for damaged in page.damaged:
+                    yield damaged
+            hungry = [feed for feed in hungry if not feed.ready and not feed.ended]
+        for index, feed in enumerate(feeds):
+            if feed.ready and not any(queued == index for _, queued, _ in queue):
+                _enqueue(queue, index, feed.ready.popleft())
+        if not queue:
+            return
+        _, index, entry = heapq.heappop(queue)
+        yield entry
+        left -= 1
+        feed = feeds[index]
+        if feed.ready:
+            _enqueue(queue, index, feed.ready.popleft())
+        elif not feed.ended:
+            hungry = [feed]
+
+
+def _enqueue(queue: list[tuple[float, int, SessionEntry]], index: int, entry: SessionEntry) -> None:
+    heapq.heappush(queue, (-entry.updated_at.timestamp(), index, entry))
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    score: str
+    member: bytes
+    entries: list[SessionEntry]
+    damaged: list[CorruptEntry]
+
+
+def _page(feed: _Feed, request: tuple[int, int | str, str]) -> Call[_Page]:
+    limit, active_ms, only = request
+    home = feed.home
+
+    def decode(reply: Sequence[Any]) -> _Page:
+        page = _Page(reply[0].decode(), reply[1], [], [])
+        for raw_key, found in zip(reply[2::2], reply[3::2], strict=True):
+            redis_key = home.prefix + "entry:" + as_text(raw_key)
+            try:
+                if isinstance(found, bytes):
+                    raise CorruptEntry(redis_key, found.decode())  # noqa: TRY301 - as the decoder
+                page.entries.append(decode_entry(_key(raw_key, redis_key), redis_key, found))
+            except CorruptEntry as damaged:
+                page.damaged.append(damaged)
+        return page
+
+    args = (limit, active_ms, feed.score, feed.member, only)
+    return Call("list_sessions", (home.prefix, home.updated_at), args, decode)
+
+
+def _key(raw: bytes, redis_key: str) -> SessionKey:
+    try:
+        return SessionKey(raw.decode())
+    except UnicodeDecodeError as error:
+        raise CorruptEntry(redis_key, "the session key is no UTF-8") from error
+
+
+def latest(found: Sequence[SessionEntry | None]) -> SessionEntry | None:
+    """Return the entry that was active last."""
+    entries = (entry for entry in found if entry is not None)
+    return max(entries, key=lambda entry: entry.updated_at, default=None)
+
+
+def log_damaged(damaged: CorruptEntry) -> None:
+    """Say that a list left out an entry."""
+    _log.warning("left out of a list: %s", damaged)

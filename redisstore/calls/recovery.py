@@ -1,0 +1,45 @@
+"""After a crash: mark what a replica was busy with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from redisstore.calls.call import Ask, Call, Context, Sweep, as_labelled, new_token
+from redisstore.errors import InvalidInput
+
+_BATCH = 100
+
+
+def suspend_recently_active(context: Context, max_age_seconds: float) -> Sweep[int]:
+    """Yield how many sessions each batch marked."""
+    if (
+        isinstance(max_age_seconds, bool)
+        or not isinstance(max_age_seconds, int | float)
+        or not 0 <= max_age_seconds <= 1e9  # noqa: PLR2004 - thirty years: anything more is an error
+    ):
+        raise InvalidInput("max_age_seconds", f"must be 0 or more, not {max_age_seconds!r:.60}")
+    return _sweep(context, int(max_age_seconds * 1000))
+
+
+def _sweep(context: Context, max_age_ms: int) -> Sweep[int]:
+    since: str | int = ""
+    for home in context.space.partitions:
+        after: tuple[str | bytes, str | bytes] = ("", "")
+        while True:
+            args = (context.config.replica, since, max_age_ms, _BATCH, *after)
+            call: Call[dict[str, bytes]] = Call(
+                "suspend_recently_active",
+                (home.prefix, home.updated_at),
+                (*args, new_token(), context.keep_ms),
+                _labelled,
+            )
+            (batch,) = yield Ask([call])
+            yield int(batch["marked"])
+            since = int(batch["since"])
+            after = (batch["after_score"], batch["after_member"])
+            if not batch["after_score"]:
+                break
+
+
+def _labelled(reply: Sequence[bytes]) -> dict[str, bytes]:
+    return as_labelled(reply)

@@ -1,0 +1,250 @@
+"""Calls about one session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+
+from pydantic import ValidationError
+
+from redisstore.calls.call import (
+    Call,
+    Conditions,
+    Context,
+    as_bool,
+    new_session_id,
+    new_token,
+)
+from redisstore.entry import ModelOverride, SessionEntry
+from redisstore.errors import InvalidInput
+from redisstore.fields import (
+    COST,
+    COUNTERS,
+    LARGEST_NUMBER,
+    check_size,
+    decode_entry,
+    encode_new,
+    encode_override,
+    flatten,
+    to_nanousd,
+)
+from redisstore.keys import SessionKey
+from redisstore.source import SessionSource, build_session_key
+from redisstore.text import checked_text
+
+UNCONDITIONAL = Conditions()
+
+
+def _entry_of(
+    session_key: SessionKey, redis_key: str
+) -> Callable[[Sequence[bytes]], SessionEntry | None]:
+    def decode(reply: Sequence[bytes]) -> SessionEntry | None:
+        return decode_entry(session_key, redis_key, reply) if reply else None
+
+    return decode
+
+
+def _entry_call(
+    context: Context, script: str, session_key: object, args: Sequence[str | int]
+) -> Call[SessionEntry | None]:
+    home, key = context.home(session_key)
+    entry = home.entry(key)
+    return Call(script, (home.prefix, entry), tuple(args), _entry_of(key, entry))
+
+
+def _flag_call(
+    context: Context, script: str, session_key: object, args: Sequence[str | int]
+) -> Call[bool]:
+    home, key = context.home(session_key)
+    return Call(script, (home.prefix, home.entry(key)), tuple(args), as_bool)
+
+
+def _repeatable(context: Context, conditions: Conditions) -> tuple[str | int, ...]:
+    return (new_token(), context.keep_ms, *conditions.args(context))
+
+
+def _rules(context: Context) -> tuple[str | int, ...]:
+    rules = context.config.reset_rules.script_args(context.now())
+    return (len(rules) // 8, *rules)
+
+
+def get(context: Context, session_key: object) -> Call[SessionEntry | None]:
+    """Read one session."""
+    return _entry_call(context, "get_session", session_key, ())
+
+
+def get_or_create(
+    context: Context, source: SessionSource, *, force_new: bool
+) -> Call[SessionEntry]:
+    """Resolve the session of a message."""
+    if not isinstance(source, SessionSource):
+        raise InvalidInput("source", f"must be a SessionSource, not {type(source).__name__}")
+    config = context.config
+    home, key = context.home(
+        build_session_key(
+            source,
+            group_sessions_per_user=config.group_sessions_per_user,
+            thread_sessions_per_user=config.thread_sessions_per_user,
+        )
+    )
+    fields = encode_new(source)
+    check_size(fields, config.max_entry_bytes)
+    now = context.now()
+    rule = config.reset_rules.script_args_for(source.platform, source.chat_type, now)
+    args = (
+        new_session_id(now),
+        "1" if force_new else "",
+        new_token() if force_new else "",
+        context.keep_ms,
+        config.replica,
+        int(config.resume_freshness_window * 1000),
+        len(rule) // 8,
+        *rule,
+        *flatten(fields.items()),
+    )
+    entry = home.entry(key)
+
+    def decode(reply: Sequence[bytes]) -> SessionEntry:
+        return decode_entry(key, entry, reply)
+
+    return Call("get_or_create_session", (home.prefix, entry), args, decode)
+
+
+def update(
+    context: Context,
+    session_key: object,
+    *,
+    last_prompt_tokens: int | None,
+    increments: Mapping[str, int | None],
+    estimated_cost_usd: Decimal | float | str,
+    cost_status: str | None,
+    conditions: Conditions,
+) -> Call[SessionEntry | None]:
+    """Record activity and add to counters."""
+    amounts = {name: _amount(name, increments.get(name)) for name in COUNTERS}
+    if increments.get("total_tokens") is None:
+        amounts["total_tokens"] = sum(amounts.values())
+    amounts[COST] = _cost(estimated_cost_usd)
+    added = [part for name, n in amounts.items() if n for part in (name, n)]
+    status = ""
+    if cost_status is not None:
+        status = checked_text("cost_status", cost_status, max_bytes=64)
+    prompt = "" if last_prompt_tokens is None else _amount("last_prompt_tokens", last_prompt_tokens)
+    args = (
+        *_repeatable(context, conditions),
+        context.config.replica,
+        prompt,
+        status,
+        len(added) // 2,
+        *_rules(context),
+        *added,
+    )
+    return _entry_call(context, "update_session", session_key, args)
+
+
+def _amount(field: str, value: int | None) -> int:
+    if value is None:
+        return 0
+    if type(value) is not int or not 0 <= value <= LARGEST_NUMBER:
+        raise InvalidInput(field, f"must be a whole number from 0 to 2^53, not {value!r:.60}")
+    return value
+
+
+def _cost(usd: Decimal | float | str) -> int:
+    try:
+        if isinstance(usd, bool):
+            raise TypeError("a boolean")
+        nanousd = to_nanousd(Decimal(str(usd)))
+    except (InvalidOperation, OverflowError, ValueError, TypeError):
+        nanousd = -1
+    if not 0 <= nanousd <= LARGEST_NUMBER:
+        raise InvalidInput(
+            "estimated_cost_usd", f"must be dollars from 0 to 9 million, not {usd!r:.60}"
+        )
+    return nanousd
+
+
+def suspend(context: Context, session_key: object, conditions: Conditions) -> Call[bool]:
+    """Suspend a session."""
+    return _flag_call(context, "suspend_session", session_key, _repeatable(context, conditions))
+
+
+def mark_resume_pending(
+    context: Context, session_key: object, reason: str, conditions: Conditions
+) -> Call[bool]:
+    """Mark a session as interrupted."""
+    text = checked_text("reason", reason, max_bytes=256)
+    args = (text, *_repeatable(context, conditions))
+    return _flag_call(context, "mark_resume_pending", session_key, args)
+
+
+def clear_resume_pending(
+    context: Context, session_key: object, conditions: Conditions
+) -> Call[bool]:
+    """Take the mark off."""
+    args = _repeatable(context, conditions)
+    return _flag_call(context, "clear_resume_pending", session_key, args)
+
+
+def reset(
+    context: Context, session_key: object, display_name: str | None, conditions: Conditions
+) -> Call[SessionEntry | None]:
+    """Start a session anew."""
+    name = ""
+    if display_name is not None:
+        limit = context.config.max_entry_bytes // 2
+        name = checked_text("display_name", display_name, max_bytes=limit)
+    args = (
+        new_session_id(context.now()),
+        name,
+        *_repeatable(context, conditions),
+        *_rules(context),
+    )
+    return _entry_call(context, "reset_session", session_key, args)
+
+
+def switch(
+    context: Context, session_key: object, session_id: object, conditions: Conditions
+) -> Call[SessionEntry | None]:
+    """Bind a session key to a given id."""
+    args = (
+        context.session_id(session_id),
+        *_repeatable(context, conditions),
+        *_rules(context),
+    )
+    return _entry_call(context, "switch_session", session_key, args)
+
+
+def set_model_override(
+    context: Context,
+    session_key: object,
+    override: ModelOverride | Mapping[str, str] | None,
+    conditions: Conditions,
+) -> Call[bool]:
+    """Set or clear the model of a session."""
+    fields = {} if override is None else encode_override(_checked_override(override))
+    check_size(fields, context.config.max_entry_bytes // 4)
+    args = (
+        fields.get("override_model", ""),
+        fields.get("override_provider", ""),
+        fields.get("override_base_url", ""),
+        *_repeatable(context, conditions),
+    )
+    return _flag_call(context, "set_model_override", session_key, args)
+
+
+def _checked_override(override: ModelOverride | Mapping[str, str]) -> ModelOverride:
+    if isinstance(override, ModelOverride):
+        return override
+    try:
+        return ModelOverride.model_validate(dict(override))
+    except ValidationError as error:
+        # Without pydantic's own text: it repeats the input, which may be a credential.
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(["override", *map(str, first["loc"])])
+        raise InvalidInput(where, first["msg"]) from None
+
+
+def delete(context: Context, session_key: object, conditions: Conditions) -> Call[bool]:
+    """Delete a session."""
+    return _flag_call(context, "delete_session", session_key, _repeatable(context, conditions))

@@ -1,0 +1,145 @@
+"""Configuration: arguments, else ``REDISSTORE_*`` from the environment, else the defaults."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from functools import cached_property
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from redisstore.errors import InvalidInput, RedisStoreError
+from redisstore.keys import check_namespace, check_partitions
+from redisstore.policy import ResetRules, SessionResetPolicy
+from redisstore.text import Text, checked_text
+
+DEFAULT_MAX_AGE_DAYS = 90
+LONGEST_HOLD_TTL = 3600.0
+"""Seconds. ``lua/`` knows it too: a hold that lapses later than this means the clock was set back."""
+
+_log = logging.getLogger(__name__)
+
+
+def _hostname() -> str:
+    return socket.gethostname() or "replica"
+
+
+class StoreConfig(BaseSettings):
+    """All settings of a store. Times are in seconds, sizes in bytes.
+
+    Each can come from the environment, mappings as JSON::
+
+        REDISSTORE_URL=redis://localhost:6379/0
+        REDISSTORE_DEFAULT_RESET_POLICY='{"mode": "daily", "at_hour": 4}'
+
+    Raises:
+        pydantic.ValidationError: a ``ValueError`` that names each setting that is wrong.
+
+    """
+
+    model_config = SettingsConfigDict(env_prefix="REDISSTORE_", frozen=True, extra="forbid")
+
+    url: str = "redis://localhost:6379/0"
+    namespace: str = "redisstore"
+    partitions: int | None = None
+    """``None``: as stored; in an empty Redis 1, on Cluster 64. A number must match what is stored."""
+    replica: Annotated[Text, Field(min_length=1, max_length=64)] = Field(default_factory=_hostname)
+    """A name that this gateway process keeps over a restart and shares with no other."""
+
+    timezone: str = "UTC"
+    default_reset_policy: SessionResetPolicy = SessionResetPolicy()
+    reset_by_platform: dict[str, SessionResetPolicy] = {}
+    reset_by_type: dict[str, SessionResetPolicy] = {}
+    resume_freshness_window: Annotated[float, Field(ge=0, le=31_536_000)] = 3600.0
+    """How long an interrupted session stays resumable; 0: for ever."""
+    group_sessions_per_user: bool = True
+    thread_sessions_per_user: bool = False
+
+    session_store_max_age_days: int = DEFAULT_MAX_AGE_DAYS
+    """Days without activity after which a prune removes an entry; 0 or less: never."""
+    prune_batch_size: Annotated[int, Field(ge=1, le=1000)] = 100
+    list_page_size: Annotated[int, Field(ge=1, le=1000)] = 100
+    process_hold_ttl: Annotated[float, Field(ge=1, le=LONGEST_HOLD_TTL)] = 120.0
+
+    deadline: Annotated[float, Field(ge=0.1, le=300)] = 5.0
+    """How long a call may take with all its retries."""
+    socket_timeout: Annotated[float, Field(ge=0.05, le=60)] = 2.0
+    """How long one attempt waits for the connection, and then for the reply."""
+    max_connections: Annotated[int, Field(ge=1, le=10_000)] = 50
+
+    max_key_bytes: Annotated[int, Field(ge=64, le=65_536)] = 1024
+    max_entry_bytes: Annotated[int, Field(ge=1024, le=1_048_576)] = 16_384
+
+    @field_validator("session_store_max_age_days", mode="before")
+    @classmethod
+    def _age_or_default(cls, value: Any) -> int:  # noqa: ANN401 - whatever a config file holds
+        try:
+            if isinstance(value, bool):
+                raise TypeError("a boolean")
+            return int(value)
+        except (TypeError, ValueError, OverflowError):
+            _log.warning(
+                "session_store_max_age_days: %.60r is no number of days, using %d",
+                value,
+                DEFAULT_MAX_AGE_DAYS,
+            )
+            return DEFAULT_MAX_AGE_DAYS
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"unknown time zone {name!r:.60}; use one like 'Europe/Berlin'"
+            ) from error
+        return name
+
+    @field_validator("namespace", "replica", "partitions")
+    @classmethod
+    def _storable(cls, value: str | int | None, info: Any) -> str | int | None:  # noqa: ANN401 - pydantic's
+        try:
+            if info.field_name == "namespace":
+                return check_namespace(value)
+            if info.field_name == "replica":
+                return checked_text("replica", value, max_bytes=64)
+            return None if value is None else check_partitions(value)
+        except RedisStoreError as error:
+            raise ValueError(str(error)) from error
+
+    @cached_property
+    def reset_rules(self) -> ResetRules:
+        """The reset policies with their time zone, ready for scripts."""
+        return ResetRules(
+            default=self.default_reset_policy,
+            by_platform=self.reset_by_platform,
+            by_type=self.reset_by_type,
+            timezone=ZoneInfo(self.timezone),
+        )
+
+
+def configured(
+    config: StoreConfig | None,
+    *,
+    url: str | None = None,
+    namespace: str | None = None,
+    partitions: int | None = None,
+) -> StoreConfig:
+    """Return the configuration with the given arguments put in, all of it checked.
+
+    Raises:
+        InvalidInput: one of them is wrong; the message names it.
+
+    """
+    given = {"url": url, "namespace": namespace, "partitions": partitions}
+    overrides = {name: value for name, value in given.items() if value is not None}
+    settings = {} if config is None else config.model_dump()
+    try:
+        return StoreConfig.model_validate({**settings, **overrides})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise InvalidInput(".".join(map(str, first["loc"])), first["msg"]) from error

@@ -1,0 +1,169 @@
+"""Every name of a Redis key, and which partition a session key lives in.
+
+The layout, version 1, for the namespace ``ns`` and P partitions:
+
+* Each key begins with the hash tag of its partition. With P = 1 the tag is ``{ns}``. With more,
+  partition ``i`` (counted from 0) has ``{ns.i.n}``: ``n`` is the first of 0, 1, 2 ... that puts
+  the tag's slot into the middle quarter of the i-th of P equal parts of the 16384 slots, so that
+  the partitions spread evenly over any number of masters.
+* A session key belongs to partition ``crc32(utf-8) % P`` (zlib's CRC-32).
+* ``{ns}:meta`` stands at the same place whatever P is.
+
+``tests/data/golden_tags.json`` holds tags that must never change.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import NewType, TypeVar
+
+from redisstore.errors import InvalidInput
+
+SessionKey = NewType("SessionKey", str)
+"""A conversation lane: ``agent:main:telegram:dm:42``."""
+
+SessionId = NewType("SessionId", str)
+"""The conversation that a lane is bound to now: ``20261122_112233_deadbeef0123``."""
+
+LAYOUT_VERSION = 1
+SLOTS = 16384
+MAX_PARTITIONS = 256
+_NAMESPACE = re.compile(r"[A-Za-z0-9_-]{1,32}")
+
+T = TypeVar("T")
+
+
+def slot_of_tag(tag: str) -> int:
+    """Return the Redis Cluster slot of a hash tag: CRC-16/XMODEM of its bytes, modulo 16384.
+
+    Source: the Redis Cluster specification, appendix A.
+    """
+    return binascii.crc_hqx(tag.encode(), 0) % SLOTS
+
+
+@lru_cache(maxsize=64)
+def partition_tags(namespace: str, partitions: int) -> tuple[str, ...]:
+    """Return the hash tags of all partitions, without braces (about 30 ms for 256 of them)."""
+    if partitions == 1:
+        return (namespace,)
+    return tuple(_spread_tag(namespace, i, partitions) for i in range(partitions))
+
+
+def _spread_tag(namespace: str, index: int, partitions: int) -> str:
+    part = SLOTS / partitions
+    lowest, highest = (index + 0.375) * part, (index + 0.625) * part
+    stem = f"{namespace}.{index}."
+    stem_crc = binascii.crc_hqx(stem.encode(), 0)
+    n = 0
+    while not lowest <= binascii.crc_hqx(b"%d" % n, stem_crc) % SLOTS < highest:
+        n += 1
+    return f"{stem}{n}"
+
+
+@dataclass(frozen=True)
+class Partition:
+    """The key names of one slice of the key space; all of them live in one Cluster slot."""
+
+    index: int
+    tag: str
+
+    @cached_property
+    def prefix(self) -> str:
+        """What every key of this partition begins with, ``{redisstore}:``."""
+        return "{" + self.tag + "}:"
+
+    @cached_property
+    def slot(self) -> int:
+        """The Cluster slot of this partition."""
+        return slot_of_tag(self.tag)
+
+    def entry(self, session_key: SessionKey) -> str:
+        """Name the hash of one entry."""
+        return f"{self.prefix}entry:{session_key}"
+
+    def holds(self, session_key: SessionKey) -> str:
+        """Name the sorted set of one session's process holds."""
+        return f"{self.prefix}holds:{session_key}"
+
+    @cached_property
+    def updated_at(self) -> str:
+        """The index by last activity."""
+        return self.prefix + "updated_at"
+
+    @cached_property
+    def active(self) -> str:
+        """The active-process set, scored by when a session's last hold lapses."""
+        return self.prefix + "active"
+
+    @cached_property
+    def session_ids(self) -> str:
+        """The index from session id to session keys: members ``<session id> <session key>``."""
+        return self.prefix + "session_ids"
+
+    @cached_property
+    def expiry(self) -> str:
+        """The index by reset-policy deadline."""
+        return self.prefix + "expiry"
+
+
+@dataclass(frozen=True)
+class KeySpace:
+    """The keys of one store: its namespace cut into partitions."""
+
+    namespace: str
+    partition_count: int = 1
+
+    def __post_init__(self) -> None:
+        check_namespace(self.namespace)
+        check_partitions(self.partition_count)
+
+    @property
+    def meta(self) -> str:
+        """The hash with layout version and partition count."""
+        return meta_key(self.namespace)
+
+    @cached_property
+    def partitions(self) -> tuple[Partition, ...]:
+        """All partitions, by index."""
+        tags = partition_tags(self.namespace, self.partition_count)
+        return tuple(Partition(i, tag) for i, tag in enumerate(tags))
+
+    def partition_of(self, session_key: SessionKey) -> Partition:
+        """Return the partition that a session key lives in."""
+        if self.partition_count == 1:
+            return self.partitions[0]
+        return self.partitions[zlib.crc32(session_key.encode()) % self.partition_count]
+
+    def by_partition(
+        self, items: Iterable[tuple[SessionKey, T]]
+    ) -> dict[Partition, list[tuple[SessionKey, T]]]:
+        """Sort pairs that begin with a session key into their partitions, order kept."""
+        sorted_items: dict[Partition, list[tuple[SessionKey, T]]] = {}
+        for session_key, item in items:
+            home = self.partition_of(session_key)
+            sorted_items.setdefault(home, []).append((session_key, item))
+        return sorted_items
+
+
+def meta_key(namespace: str) -> str:
+    """Name the layout record of a namespace; it does not depend on the partition count."""
+    return "{" + namespace + "}:meta"
+
+
+def check_namespace(namespace: object) -> str:
+    """Return the namespace, or raise ``InvalidInput``: 1 to 32 of ``A-Z a-z 0-9 _ -``."""
+    if not isinstance(namespace, str) or not _NAMESPACE.fullmatch(namespace):
+        raise InvalidInput("namespace", f"must match [A-Za-z0-9_-]{{1,32}}, not {namespace!r:.60}")
+    return namespace
+
+
+def check_partitions(partitions: object) -> int:
+    """Return the partition count, or raise ``InvalidInput``: a whole number from 1 to 256."""
+    if type(partitions) is not int or not 1 <= partitions <= MAX_PARTITIONS:
+        raise InvalidInput("partitions", f"must be 1 to {MAX_PARTITIONS}, not {partitions!r:.60}")
+    return partitions

@@ -1,0 +1,98 @@
+"""Which errors of redis-py are worth another attempt, when to make it, and what to raise instead.
+
+redis-py's own retries are off: it does not know which of our calls may be repeated (all of them),
+nor how long a caller is willing to wait.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+
+from redis import exceptions as rx
+
+from redisstore.errors import (
+    CorruptEntry,
+    RedisStoreError,
+    StoreFull,
+    StoreRefused,
+    StoreUnavailable,
+    from_script,
+)
+
+_FIRST_PAUSE = 0.02
+_LONGEST_PAUSE = 0.5
+
+TRANSIENT = (
+    rx.ConnectionError,
+    rx.TimeoutError,
+    rx.BusyLoadingError,
+    rx.ReadOnlyError,
+    rx.ClusterError,
+    rx.RedisClusterException,
+    TimeoutError,
+    OSError,
+)
+_REFUSALS = (rx.AuthenticationError, rx.AuthorizationError, rx.NoPermissionError)
+_TRANSIENT_CODES = (
+    "ASK",
+    "BUSY",
+    "CLUSTERDOWN",
+    "LOADING",
+    "MASTERDOWN",
+    "MOVED",
+    "NOREPLICAS",
+    "READONLY",
+    "TRYAGAIN",
+)
+
+
+def translated(error: Exception, key: str) -> RedisStoreError | None:
+    """Return what to raise for an error of redis-py at once, or ``None``: try again.
+
+    ``key`` is a Redis key of the call, to name what a WRONGTYPE hit.
+    """
+    text = str(error)
+    if isinstance(error, _REFUSALS) or text.startswith(("NOPERM", "NOAUTH", "WRONGPASS")):
+        return StoreRefused(f"Redis refused: {text}")
+    if isinstance(error, rx.OutOfMemoryError) or text.startswith("OOM"):
+        return StoreFull(f"Redis takes no more writes, maxmemory is reached: {text}")
+    if isinstance(error, TRANSIENT) or text.startswith(_TRANSIENT_CODES):
+        return None
+    if text.startswith("WRONGTYPE"):
+        return CorruptEntry(key, text)
+    return from_script(text) or StoreRefused(f"Redis refused: {text}")
+
+
+class Attempts:
+    """When to try, within a deadline: iterate for the pauses to make before each attempt.
+
+    Pauses double from 20 ms to half a second, with full jitter. The first attempt is always made;
+    another only if it can end before the deadline when the server hangs (``attempt_time``).
+    """
+
+    def __init__(self, deadline: float, attempt_time: float) -> None:
+        self._seconds = deadline
+        self._last_start = time.monotonic() + max(deadline - attempt_time, 0)
+        self._end = time.monotonic() + deadline
+
+    def __iter__(self) -> Iterator[float]:
+        yield 0.0
+        pause = _FIRST_PAUSE
+        while True:
+            wait = random.uniform(0, pause)
+            if time.monotonic() + wait > self._last_start:
+                return
+            yield wait
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def left(self) -> float:
+        """Return the seconds until the deadline."""
+        return max(self._end - time.monotonic(), 0)
+
+    def exhausted(self, label: str, error: Exception | None) -> StoreUnavailable:
+        """Return the error for a caller whose time is up."""
+        return StoreUnavailable(
+            f"{label} did not answer within {self._seconds:g} s: {type(error).__name__}: {error}"
+        )

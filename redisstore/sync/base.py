@@ -1,0 +1,123 @@
+"""What ``SessionStore`` stands on: opening, closing, and running calls and sweeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from redisstore.calls.call import Call, Context, ItemT, Sweep
+from redisstore.calls.layout import Opening
+from redisstore.config import StoreConfig, configured
+from redisstore.connect import Connection, SyncClient, adopt, connect
+from redisstore.sync.runner import Runner
+
+T = TypeVar("T")
+
+
+class StoreBase:
+    """A store's connections and what is known of its layout."""
+
+    def __init__(
+        self,
+        client: SyncClient,
+        *,
+        namespace: str | None = None,
+        partitions: int | None = None,
+        config: StoreConfig | None = None,
+    ) -> None:
+        """Use a redis-py client of your own; its retries and timeouts then apply underneath."""
+        settled = configured(config, namespace=namespace, partitions=partitions)
+        self._set_up(adopt(client), settled)
+
+    @classmethod
+    def from_url(
+        cls,
+        url: str | None = None,
+        *,
+        namespace: str | None = None,
+        partitions: int | None = None,
+        config: StoreConfig | None = None,
+    ) -> Self:
+        """Make a store for a URL. Arguments go before ``config``, that before ``REDISSTORE_*``.
+
+        ``redis://``, ``rediss://``, ``unix://``, ``redis+cluster://host:port,host:port``,
+        ``redis+sentinel://host:port,host:port/service/db``, ``embedded:``,
+        ``embedded:///directory`` and ``memory:``. Nothing is sent yet, except that an embedded
+        server is started where none runs and a Cluster is asked for its nodes.
+
+        Raises:
+            InvalidInput: names the setting that is wrong.
+            StoreUnavailable: the Cluster, or the embedded server, does not answer.
+
+        """
+        settled = configured(config, url=url, namespace=namespace, partitions=partitions)
+        store = cls.__new__(cls)
+        store._set_up(connect(settled), settled)
+        return store
+
+    def _set_up(self, connection: Connection[SyncClient], config: StoreConfig) -> None:
+        self.config = config
+        self._runner = Runner(connection, config)
+        self._opening = Opening(config, clustered=connection.clustered)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._runner.close()
+
+    def layout(self) -> Context | None:
+        """Return where the keys of this store live, or ``None`` where there is no store yet.
+
+        Raises ``LayoutMismatch`` if what is stored was laid out otherwise. One round trip at most.
+        """
+        self._open(claim=False)
+        return self._opening.context if self._opening.done else None
+
+    def _open(self, *, claim: bool) -> None:
+        if not self._opening.done:
+            self._opening.found(self._runner.run(self._opening.call(claim=claim)))
+            if self._opening.done:
+                self._runner.on_unknown_script = self._opening.call(claim=True)
+
+    # Arguments are checked, by building the call, before anything is sent; what opening then
+    # teaches about the layout goes into the call that is sent.
+
+    def _read(self, build: Callable[[Context], Call[T]]) -> T:
+        return self._run(build, claim=False)
+
+    def _write(self, build: Callable[[Context], Call[T]]) -> T:
+        return self._run(build, claim=True)
+
+    def _run(self, build: Callable[[Context], Call[T]], *, claim: bool) -> T:
+        call = build(self._opening.context)
+        if not self._opening.done:
+            self._open(claim=claim)
+            call = build(self._opening.context)
+        return self._runner.run(call)
+
+    def _run_all(
+        self, build: Callable[[Context], Sequence[Call[Any]]], *, claim: bool
+    ) -> list[Any]:
+        calls = build(self._opening.context)
+        if not self._opening.done:
+            self._open(claim=claim)
+            calls = build(self._opening.context)
+        return self._runner.run_all(calls) if calls else []
+
+    def _sweep(self, build: Callable[[Context], Sweep[ItemT]]) -> Iterator[ItemT]:
+        sweep = build(self._opening.context)
+        if not self._opening.done:
+            self._open(claim=False)
+            sweep = build(self._opening.context)
+        return self._runner.drive(sweep)

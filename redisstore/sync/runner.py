@@ -1,0 +1,119 @@
+"""The runner of ``SessionStore``: the one place that sends its calls to Redis.
+
+It sends each ``Call`` by EVALSHA (by EVAL where the server does not know the script), repeats it
+within the deadline when a reply is lost, and raises nothing but ``RedisStoreError``.
+``redisstore/aio/runner.py`` is its counterpart for asyncio; what both do alike is in ``retry.py``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar, cast
+
+from redis import exceptions as rx
+
+from redisstore.calls.call import Ask, Call, ItemT, Sweep
+from redisstore.config import StoreConfig
+from redisstore.connect import Connection, SyncClient
+from redisstore.retry import Attempts, translated
+from redisstore.scripts import Library, library
+
+T = TypeVar("T")
+SCAN_COUNT = 500
+
+
+class Runner:
+    """Runs calls for ``SessionStore``."""
+
+    def __init__(self, connection: Connection[SyncClient], config: StoreConfig) -> None:
+        self.connection = connection
+        self.library: Library = library(shebang=connection.knows_shebang)
+        self.on_unknown_script: Call[Any] | None = None
+        """Run before a script is sent anew: the server may be another than it was."""
+        self._config = config
+
+    def run(self, call: Call[T]) -> T:
+        """Run one call: one round trip, unless the server has to be told the script."""
+        return call.decode(self._repeat(lambda: self._send(call), call.keys[0]))
+
+    def run_all(self, calls: Sequence[Call[Any]]) -> list[Any]:
+        """Run independent calls, pipelined: one round trip for all, on Cluster one a node."""
+        if len(calls) == 1:
+            return [self.run(calls[0])]
+        pipeline = self.connection.client.pipeline(transaction=False)
+        for call in calls:
+            pipeline.execute_command(*call.by_sha(self.library))
+        try:
+            replies: list[Any] = pipeline.execute(raise_on_error=False)
+        except (rx.RedisError, OSError):
+            return [self.run(call) for call in calls]
+        # A call that failed in the crowd is run again by itself, with retries of its own.
+        return [
+            self.run(call) if isinstance(reply, Exception) else call.decode(reply)
+            for call, reply in zip(calls, replies, strict=True)
+        ]
+
+    def drive(self, sweep: Sweep[ItemT]) -> Iterator[ItemT]:
+        """Run a sweep: make the calls it asks for and pass on the items it yields."""
+        replies: list[Any] | None = None
+        while True:
+            try:
+                step = sweep.send(replies)
+            except StopIteration:
+                return
+            replies = None
+            if isinstance(step, Ask):
+                replies = self.run_all(step.calls)
+            else:
+                yield step
+
+    def scan(self, pattern: str) -> Iterator[bytes]:
+        """Yield the keys that match, over all masters; for audits only."""
+        client = self.connection.client
+        return self._guarded(lambda: client.scan_iter(match=pattern, count=SCAN_COUNT), pattern)
+
+    def info(self, section: str) -> dict[str, Any]:
+        """Read one section of INFO, from one of the masters."""
+        info = self._repeat(lambda: self.connection.client.info(section), section)
+        return cast("dict[str, Any]", info)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.connection.client.close()
+
+    def _send(self, call: Call[Any]) -> Any:  # noqa: ANN401 - what a script may reply
+        client = self.connection.client
+        try:
+            return client.execute_command(*call.by_sha(self.library))
+        except rx.NoScriptError:
+            if self.on_unknown_script is not None:
+                self._send_text(self.on_unknown_script)
+            return self._send_text(call)
+
+    def _send_text(self, call: Call[Any]) -> Any:  # noqa: ANN401
+        return self.connection.client.execute_command(*call.by_text(self.library))
+
+    def _repeat(self, send: Callable[[], T], key: str) -> T:
+        attempts = Attempts(self._config.deadline, self._config.socket_timeout)
+        failure: Exception | None = None
+        for pause in attempts:
+            if pause:
+                time.sleep(pause)
+            try:
+                if failure is not None and self.connection.revive is not None:
+                    self.connection.revive()
+                return send()
+            except (rx.RedisError, OSError) as error:
+                if final := translated(error, key):
+                    raise final from error
+                failure = error
+        raise attempts.exhausted(self.connection.label, failure) from failure
+
+    def _guarded(self, start: Callable[[], Iterator[T]], key: str) -> Iterator[T]:
+        try:
+            yield from start()
+        except (rx.RedisError, OSError) as error:
+            final = translated(error, key)
+            attempts = Attempts(self._config.deadline, 0)
+            raise (final or attempts.exhausted(self.connection.label, error)) from error

@@ -1,0 +1,23 @@
+"""The store, put together from its operations."""
+
+from __future__ import annotations
+
+from redisstore.sync.holds import HoldOperations
+from redisstore.sync.sessions import SessionOperations
+from redisstore.sync.sweeps import SweepOperations
+
+
+class SessionStore(SessionOperations, SweepOperations, HoldOperations):
+    """The sessions of a gateway, shared by all its replicas. Thread-safe.
+
+    A call is one round trip unless it says otherwise; the first one also checks the layout in
+    ``{redisstore}:meta``. The store repeats a call whose reply is lost, and it is still applied
+    once. What any call can raise: ``InvalidInput``, naming the argument, before anything is sent;
+    ``StoreUnavailable`` after ``config.deadline`` seconds without an answer; ``LayoutMismatch``;
+    ``StoreRefused``; ``CorruptEntry`` for a session that was damaged by hand.
+
+    ``if_session_id`` and ``if_version`` make a write conditional: if the session exists and is
+    another, nothing is written and ``StaleWrite`` is raised.
+
+    The ``redis-cli`` lines are for one partition; with more, ``redisstore show`` prints the names.
+    """

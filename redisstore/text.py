@@ -1,0 +1,44 @@
+"""Text that may go into Redis: strict UTF-8, bounded, and what an identifier looks like."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import StringConstraints
+
+from redisstore.errors import EntryTooLarge, InvalidInput
+
+Identifier = Annotated[str, StringConstraints(strict=True, min_length=1)]
+"""A chat, user or thread id: any text but the empty one (leave an unknown id out)."""
+
+Word = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+"""A platform or chat type: it stands between colons in a session key."""
+
+Text = Annotated[str, StringConstraints(strict=True)]
+"""Free text, such as a display name; pydantic refuses lone surrogates."""
+
+
+def checked_text(field: str, value: object, *, max_bytes: int, empty: bool = False) -> str:
+    """Return ``value`` if it can be stored as it is.
+
+    Raises:
+        InvalidInput: it is no string, it is empty (unless ``empty``), or it holds a lone
+            surrogate, which has no UTF-8 form.
+        EntryTooLarge: its UTF-8 form is longer than ``max_bytes``.
+
+    """
+    if not isinstance(value, str):
+        raise InvalidInput(field, f"must be a string, not {type(value).__name__}")
+    if not value and not empty:
+        raise InvalidInput(field, "must not be empty")
+    if len(value) > max_bytes:
+        raise EntryTooLarge(field, f"has {len(value)} characters, the limit is {max_bytes} bytes")
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidInput(
+            field, f"holds a lone surrogate at index {error.start}; text must be valid Unicode"
+        ) from error
+    if size > max_bytes:
+        raise EntryTooLarge(field, f"takes {size} bytes, the limit is {max_bytes}")
+    return value
