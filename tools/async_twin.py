@@ -12,10 +12,13 @@ import re
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent / "redisstore"
-TWINS = ("sessions.py", "sweeps.py", "holds.py", "store.py")
+TWINS = ("sessions.py", "sweeps.py", "holds.py", "audits.py", "store.py")
 
 _SIGNATURE = re.compile(r"^( *)def (\w+)(\(.*?\) -> (.*?):\n)", re.DOTALL | re.MULTILINE)
-_RUNS_CALLS = r"self\._(?:read|write|run_all)\(|self\.(?:get_session|count)\(|super\(\)\.close\("
+_RUNS_CALLS = (
+    r"self\._(?:read|write|run_all|info)\(|self\.(?:get_session|count|layout)\(|super\(\)\.close\("
+)
+_GENERATORS = ("_readable", "audit")
 _STAYS_PLAIN = ("Iterator[", "ProcessHold")
 _RENAMED = {
     r"\bredisstore\.sync\b": "redisstore.aio",
@@ -36,7 +39,9 @@ def twin(text: str) -> str:
 
     def declare(match: re.Match[str]) -> str:
         indent, name, rest, returns = match.groups()
-        plain = name == "_set_up" or (indent and returns.startswith(_STAYS_PLAIN))
+        plain = name == "_set_up" or returns.startswith(_STAYS_PLAIN)
+        if name in _GENERATORS:
+            plain = False
         return f"{indent}{'' if plain else 'async '}def {name}{rest}"
 
     text = _SIGNATURE.sub(declare, text)
@@ -44,7 +49,9 @@ def twin(text: str) -> str:
     text = re.sub(rf"(?<== )(?={_RUNS_CALLS})", "await ", text)
     text = re.sub(rf"^( +)(?={_RUNS_CALLS})", r"\1await ", text, flags=re.MULTILINE)
     text = re.sub(r"^( +)self\._keeper\.close\(", r"\1await self._keeper.close(", text, flags=re.M)
-    text = re.sub(r"\bfor (\w+) in (self\._sweep\(|found:)", r"async for \1 in \2", text)
+    text = re.sub(
+        r"\bfor (\w+) in (self\._(?:sweep|runner\.\w+)\(|found:)", r"async for \1 in \2", text
+    )
     for pattern, replacement in _RENAMED.items():
         text = re.sub(pattern, replacement, text, flags=re.MULTILINE)
     return text

@@ -115,12 +115,19 @@ class StoreBase:
             calls = build(self._opening.context)
         return await self._runner.run_all(calls) if calls else []
 
-    def _sweep(self, build: Callable[[Context], Sweep[ItemT]]) -> AsyncIterator[ItemT]:
+    def _sweep(
+        self, build: Callable[[Context], Sweep[ItemT]], *, claim: bool = False
+    ) -> AsyncIterator[ItemT]:
         build(self._opening.context)
-        return self._opened_sweep(build)
+        return self._opened_sweep(build, claim=claim)
 
-    async def _opened_sweep(self, build: Callable[[Context], Sweep[ItemT]]) -> AsyncIterator[ItemT]:
+    async def _opened_sweep(
+        self, build: Callable[[Context], Sweep[ItemT]], *, claim: bool
+    ) -> AsyncIterator[ItemT]:
         if not self._opening.done:
-            await self._open(claim=False)
+            await self._open(claim=claim)
         async for item in self._runner.drive(build(self._opening.context)):
             yield item
+
+    async def _info(self, section: str) -> dict[str, Any]:
+        return await self._runner.info(section)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from redisstore.aio.audits import AuditOperations
 from redisstore.aio.holds import HoldOperations
 from redisstore.aio.sessions import SessionOperations
 from redisstore.aio.sweeps import SweepOperations
 
 
-class AsyncSessionStore(SessionOperations, SweepOperations, HoldOperations):
+class AsyncSessionStore(SessionOperations, SweepOperations, HoldOperations, AuditOperations):
     """The sessions of a gateway, shared by all its replicas. For one event loop.
 
     A call is one round trip unless it says otherwise; the first one also checks the layout in

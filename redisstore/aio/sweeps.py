@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, AsyncIterator
 from datetime import datetime
 
-from redisstore.aio.base import StoreBase
 from redisstore.calls import listing, prune, recovery
 from redisstore.calls.listing import Counts, Only
 from redisstore.calls.prune import PruneBatch, PruneReport
 from redisstore.entry import SessionEntry
 from redisstore.errors import CorruptEntry
 from redisstore.keys import SessionId
+from redisstore.aio.base import StoreBase
 
 
 class SweepOperations(StoreBase):

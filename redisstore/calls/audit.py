@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from redisstore.calls.call import Ask, Call, Context, Sweep, as_text
-from redisstore.keys import Partition, SessionKey
+from redisstore.keys import Partition
 
 _PAGE = 100
+_KINDS_WITH_A_LANE = ("entry", "holds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,23 +20,42 @@ class Fault:
     problem: str
 
 
-def entries(
-    context: Context, session_keys: Iterable[SessionKey], *, repair: bool
-) -> list[Call[list[Fault]]]:
-    """Check entries against the indexes."""
-    calls = []
-    batches = context.space.by_partition((key, key) for key in session_keys)
-    for home, pairs in batches.items():
-        keys = tuple(key for key, _ in pairs)
-        calls.append(_entries(home, keys, repair=repair))
-    return calls
+def pattern(context: Context) -> str:
+    """Return the glob pattern of all keys of a store, for SCAN."""
+    namespace = context.config.namespace
+    dot = "" if context.space.partition_count == 1 else ".*"
+    return "{" + namespace + dot + "}:*"
 
 
-def _entries(home: Partition, keys: tuple[SessionKey, ...], *, repair: bool) -> Call[list[Fault]]:
+def keys(context: Context, found: Iterable[bytes], *, repair: bool) -> Sweep[Fault]:
+    """Yield what is wrong with keys that a SCAN found: what they are, and that indexes know them."""
+    homes = {home.prefix.encode(): home for home in context.space.partitions}
+    lanes: dict[Partition, set[bytes]] = {}
+    for key in found:
+        prefix, _, name = key.partition(b"}:")
+        home = homes.get(prefix + b"}:")
+        kind, _, lane = name.partition(b":")
+        if home is None:
+            yield Fault(as_text(key), "belongs to no partition of this store")
+        elif kind.decode(errors="replace") in _KINDS_WITH_A_LANE:
+            lanes.setdefault(home, set()).add(lane)
+        elif key.decode(errors="replace") not in _known(home, context) and kind != b"op":
+            yield Fault(as_text(key), "is no key of this layout")
+    if lanes:
+        replies = yield Ask([_entries(home, some, repair=repair) for home, some in lanes.items()])
+        for faults in replies:
+            yield from faults
+
+
+def _known(home: Partition, context: Context) -> tuple[str, ...]:
+    return (home.updated_at, home.session_ids, home.expiry, home.active, context.space.meta)
+
+
+def _entries(home: Partition, lanes: set[bytes], *, repair: bool) -> Call[list[Fault]]:
     def decode(reply: Sequence[bytes]) -> list[Fault]:
         return _faults(home.prefix + "entry:", reply)
 
-    args = ("1" if repair else "", *keys)
+    args = ("1" if repair else "", *sorted(lanes))
     return Call("audit_entries", (home.prefix, home.updated_at), args, decode)
 
 
@@ -47,8 +67,7 @@ def indexes(context: Context, *, repair: bool) -> Sweep[Fault]:
             while rank is not None:
                 (answer,) = yield Ask([_page(home, index, rank, repair=repair)])
                 rank, faults = answer
-                for fault in faults:
-                    yield fault
+                yield from faults
 
 
 def _page(

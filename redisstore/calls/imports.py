@@ -1,40 +1,72 @@
-"""The call that takes in a batch of entries from elsewhere."""
+"""The sweep that takes in entries from elsewhere, some hundred a round trip."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Literal, TypeAlias, cast
 
-from redisstore.calls.call import Call, Context, new_token
+from redisstore.calls.call import Arg, Ask, Call, Context, Sweep, new_token
 from redisstore.entry import SessionEntry
+from redisstore.errors import InvalidInput
 from redisstore.fields import check_size, encode_entry, flatten
+from redisstore.keys import Partition, SessionKey
 
 Verdict: TypeAlias = Literal["created", "updated", "kept", "future", "damaged"]
-"""What became of a row; see ``lua/import_sessions.lua``."""
+"""What became of a row: stored, stored over an older one, or left out because what is stored is as
+new or newer (``kept``), because it was active more than a day from now (``future``), or because
+what is stored can't be compared (``damaged``)."""
+
+Outcome: TypeAlias = "tuple[SessionEntry, Verdict | InvalidInput]"
+_ROWS_A_ROUND = 200
 
 
-def check(context: Context, entry: SessionEntry) -> None:
-    """Raise ``InvalidInput`` for an entry that can't be stored."""
+def sweep(context: Context, entries: Iterable[SessionEntry]) -> Sweep[Outcome]:
+    """Yield each entry with what became of it; one that can't be stored, with the error."""
+    rules = context.config.reset_rules.script_args(context.now())
+    for batch in _batches(iter(entries)):
+        rows: list[tuple[SessionKey, tuple[SessionEntry, dict[str, str]]]] = []
+        for entry in batch:
+            try:
+                rows.append((entry.session_key, (entry, _checked_fields(context, entry))))
+            except InvalidInput as error:
+                yield entry, error
+        homes = context.space.by_partition(rows)
+        if not homes:
+            continue
+        calls = [
+            _call(context, home, [(key, fields) for key, (_, fields) in pairs], rules)
+            for home, pairs in homes.items()
+        ]
+        replies = yield Ask(calls)
+        for pairs, verdicts in zip(homes.values(), replies, strict=True):
+            for (_, (entry, _)), verdict in zip(pairs, verdicts, strict=True):
+                yield entry, verdict
+
+
+def _batches(entries: Iterator[SessionEntry]) -> Iterator[list[SessionEntry]]:
+    while batch := list(islice(entries, _ROWS_A_ROUND)):
+        yield batch
+
+
+def _checked_fields(context: Context, entry: SessionEntry) -> dict[str, str]:
     context.home(entry.session_key)
     context.session_id(entry.session_id)
-    check_size(encode_entry(entry), context.config.max_entry_bytes)
+    fields = encode_entry(entry)
+    check_size(fields, context.config.max_entry_bytes)
+    return fields
 
 
-def take_in(
-    context: Context, entries: Iterable[SessionEntry]
-) -> list[tuple[list[SessionEntry], Call[list[Verdict]]]]:
-    """Return, for each partition, the entries that go there and the call that brings them."""
-    rules = context.config.reset_rules.script_args(context.now())
-    batches = context.space.by_partition((entry.session_key, entry) for entry in entries)
-    calls = []
-    for home, rows in batches.items():
-        args: list[str | int] = [new_token(), context.keep_ms, len(rules) // 8, *rules]
-        for session_key, entry in rows:
-            fields = encode_entry(entry)
-            args += [session_key, len(fields), *flatten(fields.items())]
-        call = Call("import_sessions", (home.prefix, home.updated_at), tuple(args), _verdicts)
-        calls.append(([entry for _, entry in rows], call))
-    return calls
+def _call(
+    context: Context,
+    home: Partition,
+    rows: Iterable[tuple[SessionKey, dict[str, str]]],
+    rules: tuple[str | int, ...],
+) -> Call[list[Verdict]]:
+    args: list[Arg] = [new_token(), context.keep_ms, len(rules) // 8, *rules]
+    for session_key, fields in rows:
+        args += [session_key, len(fields), *flatten(fields.items())]
+    return Call("import_sessions", (home.prefix, home.updated_at), tuple(args), _verdicts)
 
 
 def _verdicts(reply: Sequence[bytes]) -> list[Verdict]:

@@ -115,9 +115,14 @@ class StoreBase:
             calls = build(self._opening.context)
         return self._runner.run_all(calls) if calls else []
 
-    def _sweep(self, build: Callable[[Context], Sweep[ItemT]]) -> Iterator[ItemT]:
+    def _sweep(
+        self, build: Callable[[Context], Sweep[ItemT]], *, claim: bool = False
+    ) -> Iterator[ItemT]:
         sweep = build(self._opening.context)
         if not self._opening.done:
-            self._open(claim=False)
+            self._open(claim=claim)
             sweep = build(self._opening.context)
         return self._runner.drive(sweep)
+
+    def _info(self, section: str) -> dict[str, Any]:
+        return self._runner.info(section)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from redisstore.sync.audits import AuditOperations
 from redisstore.sync.holds import HoldOperations
 from redisstore.sync.sessions import SessionOperations
 from redisstore.sync.sweeps import SweepOperations
 
 
-class SessionStore(SessionOperations, SweepOperations, HoldOperations):
+class SessionStore(SessionOperations, SweepOperations, HoldOperations, AuditOperations):
     """The sessions of a gateway, shared by all its replicas. Thread-safe.
 
     A call is one round trip unless it says otherwise; the first one also checks the layout in

@@ -1,0 +1,66 @@
+"""Checking and carrying over a whole store, for asyncio."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, AsyncIterator
+
+from redisstore.calls import audit, imports
+from redisstore.calls.audit import Fault
+from redisstore.calls.imports import Outcome
+from redisstore.entry import SessionEntry
+from redisstore.server_info import ServerInfo
+from redisstore.aio.base import StoreBase
+
+_KEYS_A_ROUND = 100
+
+
+class AuditOperations(StoreBase):
+    """What ``AsyncSessionStore`` can do with the store as a whole."""
+
+    def import_sessions(self, entries: Iterable[SessionEntry]) -> AsyncIterator[Outcome]:
+        """Take in entries from elsewhere and yield each with what became of it.
+
+        An entry keeps its times; ``version`` is the store's. What is stored already stays unless
+        the entry was active later, so a repeated import changes nothing. An entry that can't be
+        stored is yielded with its ``InvalidInput``, and the others go on. One round trip for 200
+        entries; nothing happens until the result is iterated.
+
+        ``redis-cli ZCARD '{redisstore}:updated_at'``
+        """
+        return self._sweep(lambda c: imports.sweep(c, entries), claim=True)
+
+    async def audit(self, *, repair: bool = False) -> AsyncIterator[Fault]:
+        """Yield everything that is not as it should be: entries, indexes, holds, foreign keys.
+
+        ``repair`` puts the indexes right; a damaged entry itself is left for ``delete_session``.
+        Safe beside live traffic; reads the whole store, in short calls (SCAN, then one round trip
+        for each 100 keys).
+
+        ``redis-cli --eval lua/audit_index.lua '{redisstore}:' '{redisstore}:updated_at' , 0 100 ''``
+        """
+        context = await self.layout()
+        if context is None:
+            return
+        batch: list[bytes] = []
+        async for key in self._runner.scan(audit.pattern(context)):
+            batch.append(key)
+            if len(batch) == _KEYS_A_ROUND:
+                async for fault in self._runner.drive(audit.keys(context, batch, repair=repair)):
+                    yield fault
+                batch = []
+        async for fault in self._runner.drive(audit.keys(context, batch, repair=repair)):
+            yield fault
+        async for fault in self._runner.drive(audit.indexes(context, repair=repair)):
+            yield fault
+
+    async def server_info(self) -> ServerInfo:
+        """Ask the server what it is and how it keeps its data; on Cluster, one of the masters.
+
+        Three round trips, no CONFIG.
+
+        ``redis-cli INFO persistence``
+        """
+        server = await self._info("server")
+        memory = await self._info("memory")
+        persistence = await self._info("persistence")
+        return ServerInfo.of(server | memory | persistence)

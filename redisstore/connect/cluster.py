@@ -1,0 +1,130 @@
+"""Clients of a Redis Cluster that run a call once, and let callers wait for a connection.
+
+Their retries are off, but MOVED and ASK are followed: redis-py does that in a loop of its own.
+One pipeline is not that strict: a sync one runs commands again, one by one, whose connection was
+lost, unless told not to (``execute(allow_redirections=False)``).
+
+redis-py's node pools raise when they are exhausted, and its blocking pool does not fit a Cluster:
+a caller that refreshes the topology after a failure keeps its connection meanwhile, so that
+callers would wait for one another. So it is the calls that are bounded, over all nodes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import redis
+import redis.asyncio
+from redis import exceptions as rx
+from redis.asyncio.cluster import ClusterNode as AsyncClusterNode
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode
+from redis.retry import Retry
+
+from redisstore.config import StoreConfig
+from redisstore.connect.settings import settings, tls_options
+from redisstore.connect.url import Target
+from redisstore.errors import StoreRefused, StoreUnavailable
+
+_ROOM = 2
+"""Connections a node may have, in multiples of ``max_connections``.
+
+More than the calls need: pipelines and refreshes of the topology are not bounded here.
+"""
+
+
+class BoundedCluster(redis.RedisCluster):
+    """A Cluster client in which at most so many calls run at once; others wait."""
+
+    def __init__(self, *, max_calls: int, patience: float, **options: Any) -> None:  # noqa: ANN401
+        self._calls = threading.BoundedSemaphore(max_calls)
+        self._patience = patience
+        super().__init__(**options)
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's own
+        """Run a command when it is its turn.
+
+        Raises:
+            redis.exceptions.MaxConnectionsError: it was not within ``patience`` seconds.
+        """
+        if not self._calls.acquire(timeout=self._patience):
+            raise rx.MaxConnectionsError("No connection available.")
+        try:
+            return super().execute_command(*args, **options)
+        finally:
+            self._calls.release()
+
+
+class AsyncBoundedCluster(redis.asyncio.RedisCluster):
+    """The same for asyncio."""
+
+    def __init__(self, *, max_calls: int, patience: float, **options: Any) -> None:  # noqa: ANN401
+        self._calls = asyncio.BoundedSemaphore(max_calls)
+        self._patience = patience
+        super().__init__(**options)
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - likewise
+        """Run a command when it is its turn.
+
+        Raises:
+            redis.exceptions.MaxConnectionsError: it was not within ``patience`` seconds.
+        """
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._calls.acquire()
+        except TimeoutError:
+            raise rx.MaxConnectionsError("No connection available.") from None
+        try:
+            return await super().execute_command(*args, **options)
+        finally:
+            self._calls.release()
+
+
+def cluster_client(target: Target, config: StoreConfig) -> redis.RedisCluster:
+    """Make a sync client; redis-py reads the topology at once.
+
+    Raises:
+        StoreUnavailable: no node could be reached.
+        StoreRefused: one could, and refused the password or is not in a Cluster.
+    """
+    nodes: Any = [ClusterNode(host, port) for host, port in target.hosts]  # type: ignore[no-untyped-call]
+    try:
+        return BoundedCluster(
+            startup_nodes=nodes, retry=Retry(NoBackoff(), 0), **_options(target, config)
+        )
+    except (rx.RedisError, OSError) as error:
+        raise _told(error, target.label) from error
+
+
+def async_cluster_client(target: Target, config: StoreConfig) -> redis.asyncio.RedisCluster:
+    """Make an asyncio client; it reads the topology at its first call."""
+    return AsyncBoundedCluster(
+        startup_nodes=[AsyncClusterNode(host, port) for host, port in target.hosts],
+        retry=AsyncRetry(NoBackoff(), 0),
+        **_options(target, config),
+    )
+
+
+def _options(target: Target, config: StoreConfig) -> dict[str, Any]:
+    return {
+        "max_calls": config.max_connections,
+        "patience": config.deadline,
+        "max_connections": _ROOM * config.max_connections,
+        "socket_keepalive": True,
+        **settings(target, config),
+        **({"ssl": True, **tls_options(target)} if target.tls else {}),
+    }
+
+
+def _told(error: BaseException, label: str) -> StoreRefused | StoreUnavailable:
+    """Find out why a Cluster can't be used: redis-py wraps the reason once or twice."""
+    reason: BaseException | None = error
+    while reason is not None:
+        refused = isinstance(reason, rx.AuthenticationError | rx.ResponseError)
+        if refused and not isinstance(reason, rx.BusyLoadingError | rx.ClusterDownError):
+            return StoreRefused(f"{label}: {reason}")
+        reason = reason.__cause__ or reason.__context__
+    return StoreUnavailable(f"{label}: {error}")

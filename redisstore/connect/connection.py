@@ -1,0 +1,30 @@
+"""What `connect` and `adopt` return: a client, and what the caller has to know about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeAlias, TypeVar
+
+import redis
+import redis.asyncio
+
+SyncClient: TypeAlias = redis.Redis | redis.RedisCluster
+AsyncClient: TypeAlias = redis.asyncio.Redis | redis.asyncio.RedisCluster
+
+ClientT = TypeVar("ClientT")
+
+
+@dataclass(frozen=True)
+class Connection(Generic[ClientT]):
+    """A redis-py client with the facts that its own interface doesn't tell."""
+
+    client: ClientT
+    clustered: bool
+    """Whether it talks to a Redis Cluster; the default partition count is 64 then, else 1."""
+    knows_shebang: bool
+    """Whether the server understands a script's ``#!lua`` line; fakeredis does not."""
+    revive: Callable[[], None] | None
+    """Starts an embedded server that died, and returns when it answers; blocking. Else ``None``."""
+    label: str
+    """The URL, its password masked, for messages."""

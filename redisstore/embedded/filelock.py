@@ -1,0 +1,89 @@
+"""Advisory locks on files (``flock``): who starts the server, and whether it lives.
+
+A lock belongs to an open file, and every process that inherited it. The server inherits one when
+it is started and never lets go, so the kernel itself says whether it lives: there is no process
+id to be mistaken about, and nothing to clean up after ``kill -9``.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from redisstore.errors import StoreUnavailable
+
+try:
+    import fcntl
+except ImportError:  # Windows, which EmbeddedServer refuses before a lock is asked for
+    fcntl = None  # type: ignore[assignment]
+
+_LOOK_AGAIN_SECONDS = 0.01
+
+
+@contextmanager
+def locked(path: Path, deadline: float) -> Iterator[None]:
+    """Hold the lock on a file, made if it is missing, for the length of a ``with`` block.
+
+    Args:
+        path: the file.
+        deadline: when to give up, by ``time.monotonic()``.
+
+    Raises:
+        StoreUnavailable: another process held it until the deadline.
+        OSError: the file can't be opened.
+    """
+    descriptor = _open(path)
+    try:
+        while not _take(descriptor):
+            if time.monotonic() >= deadline:
+                raise StoreUnavailable(f"another process has held {path} for too long")
+            time.sleep(_LOOK_AGAIN_SECONDS)
+        yield
+    finally:
+        # Closing alone would not do if another thread forked meanwhile: its child has a copy.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)
+
+
+@contextmanager
+def locked_for_child(path: Path) -> Iterator[int | None]:
+    """Lock a file and yield its descriptor, for a child process to inherit and keep locked.
+
+    Yields ``None`` when the lock is held already. Afterwards only who inherited it has it.
+    """
+    descriptor = _open(path)
+    try:
+        yield descriptor if _take(descriptor) else None
+    finally:
+        os.close(descriptor)
+
+
+def is_locked(path: Path) -> bool:
+    """Say whether some process holds the lock on a file; no if the file is missing."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        # Shared, so that several processes that look at once don't see one another.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _take(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

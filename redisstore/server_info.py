@@ -1,0 +1,45 @@
+"""What a server says of itself, as far as a session store cares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """The server's kind and version, and how safe data is with it."""
+
+    product: str
+    """``Redis`` or ``Valkey``."""
+    version: tuple[int, ...]
+    append_only: bool
+    last_write_ok: bool
+    """Whether the last save, or write to the append-only file, worked."""
+    has_snapshots: bool
+    """Whether a snapshot was ever saved, or is due to be."""
+    maxmemory: int
+    """Bytes; 0: no limit."""
+    eviction_policy: str
+    used_memory: int
+
+    @classmethod
+    def of(cls, info: Mapping[str, Any]) -> ServerInfo:
+        """Read the sections server, memory and persistence of INFO.
+
+        Valkey says ``redis_version:7.2.4`` whatever it is; its own version is ``valkey_version``.
+        """
+        product = "Valkey" if "valkey_version" in info else "Redis"
+        version = str(info.get("valkey_version") or info.get("redis_version") or "0")
+        return cls(
+            product=product,
+            version=tuple(int(part) for part in version.split(".") if part.isdigit()),
+            append_only=bool(info.get("aof_enabled")),
+            last_write_ok=info.get("rdb_last_bgsave_status", "ok") == "ok"
+            and info.get("aof_last_write_status", "ok") == "ok",
+            has_snapshots=int(info.get("rdb_saves", 0)) > 0,
+            maxmemory=int(info.get("maxmemory", 0)),
+            eviction_policy=str(info.get("maxmemory_policy", "noeviction")),
+            used_memory=int(info.get("used_memory", 0)),
+        )
