@@ -18,7 +18,7 @@ from redisstore.text import Text, checked_text
 
 DEFAULT_MAX_AGE_DAYS = 90
 LONGEST_HOLD_TTL = 3600.0
-"""Seconds. ``lua/`` knows it too: a hold that lapses later than this means the clock was set back."""
+"""Seconds. The scripts know it too: a hold that lapses later shows that the clock was set back."""
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class StoreConfig(BaseSettings):
     url: str = "redis://localhost:6379/0"
     namespace: str = "redisstore"
     partitions: int | None = None
-    """``None``: as stored; in an empty Redis 1, on Cluster 64. A number must match what is stored."""
+    """``None``: as stored; for a new store 1, on Cluster 64. A number must match what is stored."""
     replica: Annotated[Text, Field(min_length=1, max_length=64)] = Field(default_factory=_hostname)
     """A name that this gateway process keeps over a restart and shares with no other."""
 
@@ -77,16 +77,16 @@ class StoreConfig(BaseSettings):
     @classmethod
     def _age_or_default(cls, value: Any) -> int:  # noqa: ANN401 - whatever a config file holds
         try:
-            if isinstance(value, bool):
-                raise TypeError("a boolean")
-            return int(value)
-        except (TypeError, ValueError, OverflowError):
-            _log.warning(
-                "session_store_max_age_days: %.60r is no number of days, using %d",
-                value,
-                DEFAULT_MAX_AGE_DAYS,
-            )
-            return DEFAULT_MAX_AGE_DAYS
+            if isinstance(value, int | float | str) and not isinstance(value, bool):
+                return int(value)
+        except (ValueError, OverflowError):
+            pass  # falls back below, as a value of another type does
+        _log.warning(
+            "session_store_max_age_days: %.60r is no number of days, using %d",
+            value,
+            DEFAULT_MAX_AGE_DAYS,
+        )
+        return DEFAULT_MAX_AGE_DAYS
 
     @field_validator("timezone")
     @classmethod

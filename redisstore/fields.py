@@ -3,14 +3,15 @@
 Absent means default, flags are ``1`` or absent, times are ms since 1970, money is in nano-dollars.
 The origin's fields stand beside the entry's own: its platform and chat type are the entry's unless
 ``origin_platform`` or ``origin_chat_type`` says otherwise; ``no_origin`` marks an entry without.
+Fields that are not listed here belong to another version; they are passed over and left alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from redisstore.entry import ModelOverride, SessionEntry
 from redisstore.errors import CorruptEntry, EntryTooLarge
@@ -29,33 +30,6 @@ COUNTERS = (
     "total_tokens",
 )
 COST = "estimated_cost_nanousd"
-_NUMBERS = frozenset({"version", "last_prompt_tokens", *COUNTERS})
-_TIMES = frozenset({"created_at", "updated_at", "last_resume_marked_at"})
-_FLAGS = frozenset(
-    {
-        "was_auto_reset",
-        "reset_had_activity",
-        "is_fresh_reset",
-        "expiry_finalized",
-        "suspended",
-        "resume_pending",
-    }
-)
-_TEXTS = frozenset(
-    {
-        "session_id",
-        "platform",
-        "chat_type",
-        "display_name",
-        "cost_status",
-        "auto_reset_reason",
-        "resume_reason",
-        "replica",
-    }
-)
-_ORIGIN_TEXTS = frozenset(SessionSource.model_fields) - {"platform", "chat_type", "is_bot"}
-_OVERRIDE = {f"override_{name}": name for name in ModelOverride.model_fields}
-_REQUIRED = ("session_id", "created_at", "updated_at", "version")
 
 
 def to_ms(moment: datetime) -> int:
@@ -73,51 +47,101 @@ def to_nanousd(usd: Decimal) -> int:
     return int((usd * 1_000_000_000).to_integral_value())
 
 
+class _Kind(NamedTuple):
+    """How a value is read from a hash field, and written; ``None``: its default, left out."""
+
+    read: Callable[[bytes], Any]
+    write: Callable[[Any], str | None]
+
+
+_TEXT = _Kind(bytes.decode, lambda text: text)
+_NUMBER = _Kind(int, lambda number: str(number) if number else None)
+_FLAG = _Kind(lambda raw: raw == b"1", lambda flag: "1" if flag else None)
+_TIME = _Kind(
+    lambda raw: from_ms(int(raw)), lambda moment: None if moment is None else str(to_ms(moment))
+)
+_MONEY = _Kind(
+    lambda raw: Decimal(int(raw)).scaleb(-9), lambda usd: str(to_nanousd(usd)) if usd else None
+)
+_COST_STATUS = _Kind(bytes.decode, lambda status: None if status == "unknown" else status)
+
+_ENTRY: dict[str, tuple[str, _Kind]] = {
+    "session_id": ("session_id", _TEXT),
+    "created_at": ("created_at", _TIME),
+    "updated_at": ("updated_at", _TIME),
+    "platform": ("platform", _TEXT),
+    "chat_type": ("chat_type", _TEXT),
+    "display_name": ("display_name", _TEXT),
+    "replica": ("replica", _TEXT),
+    **{name: (name, _NUMBER) for name in (*COUNTERS, "last_prompt_tokens")},
+    COST: ("estimated_cost_usd", _MONEY),
+    "cost_status": ("cost_status", _COST_STATUS),
+    "was_auto_reset": ("was_auto_reset", _FLAG),
+    "auto_reset_reason": ("auto_reset_reason", _TEXT),
+    "reset_had_activity": ("reset_had_activity", _FLAG),
+    "is_fresh_reset": ("is_fresh_reset", _FLAG),
+    "expiry_finalized": ("expiry_finalized", _FLAG),
+    "suspended": ("suspended", _FLAG),
+    "resume_pending": ("resume_pending", _FLAG),
+    "resume_reason": ("resume_reason", _TEXT),
+    "last_resume_marked_at": ("last_resume_marked_at", _TIME),
+}
+_ORIGIN: dict[str, tuple[str, _Kind]] = {
+    name: (name, _FLAG if name == "is_bot" else _TEXT)
+    for name in SessionSource.model_fields
+    if name not in {"platform", "chat_type"}
+}
+_ORIGIN_APART: dict[str, tuple[str, _Kind]] = {
+    "origin_platform": ("platform", _TEXT),
+    "origin_chat_type": ("chat_type", _TEXT),
+    "no_origin": ("no_origin", _FLAG),
+}
+_OVERRIDE: dict[str, tuple[str, _Kind]] = {
+    f"override_{name}": (name, _TEXT) for name in ModelOverride.model_fields
+}
+
+FIELDS = ("version", *_ENTRY, *_ORIGIN, *_ORIGIN_APART, *_OVERRIDE)
+"""Every field of the hash that this version knows."""
+
+_ENTRY_PART, _ORIGIN_PART, _OVERRIDE_PART = range(3)
+_READERS: dict[bytes, tuple[int, str, Callable[[bytes], Any]]] = {
+    field.encode(): (part, attribute, kind.read)
+    for part, fields in (
+        (_ENTRY_PART, {**_ENTRY, "version": ("version", _NUMBER)}),
+        (_ORIGIN_PART, {**_ORIGIN, **_ORIGIN_APART}),
+        (_OVERRIDE_PART, _OVERRIDE),
+    )
+    for field, (attribute, kind) in fields.items()
+}
+_REQUIRED = ("session_id", "created_at", "updated_at", "version")
+
+
 def decode_entry(session_key: SessionKey, redis_key: str, flat: Sequence[bytes]) -> SessionEntry:
     """Build the entry from a reply of field, value, field, value.
 
-    Fields of other versions are passed over.
-
     Raises:
         CorruptEntry: a required field is missing or a value can't be what it should be.
-
     """
-    values: dict[str, Any] = {"session_key": session_key}
-    origin: dict[str, Any] = {}
-    override: dict[str, str] = {}
+    values: tuple[dict[str, Any], dict[str, Any], dict[str, Any]] = ({}, {}, {})
+    raw_name = b""
     pairs = iter(flat)
-    name = ""
     try:
         for raw_name, raw in zip(pairs, pairs, strict=True):
-            name = raw_name.decode()
-            if name in _TEXTS:
-                values[name] = raw.decode()
-            elif name in _NUMBERS:
-                values[name] = int(raw)
-            elif name in _TIMES:
-                values[name] = EPOCH + timedelta(milliseconds=int(raw))
-            elif name in _ORIGIN_TEXTS:
-                origin[name] = raw.decode()
-            elif name in _FLAGS:
-                values[name] = raw == b"1"
-            elif name == COST:
-                values["estimated_cost_usd"] = Decimal(int(raw)).scaleb(-9)
-            elif name in _OVERRIDE:
-                override[_OVERRIDE[name]] = raw.decode()
-            elif name in {"origin_platform", "origin_chat_type"}:
-                origin[name.removeprefix("origin_")] = raw.decode()
-            elif name in {"is_bot", "no_origin"}:
-                origin[name] = raw == b"1"
+            if raw_name in _READERS:
+                part, attribute, read = _READERS[raw_name]
+                values[part][attribute] = read(raw)
     except (ValueError, OverflowError) as error:
-        problem = f"field {name!r:.60} can't be read: {error}"
-        raise CorruptEntry(redis_key, problem) from error
+        name = raw_name.decode(errors="backslashreplace")
+        raise CorruptEntry(redis_key, f"field {name} can't be read: {error}") from error
+    entry, origin, override = values
     for required in _REQUIRED:
-        if required not in values:
-            raise CorruptEntry(redis_key, f"field {required!r} is missing")
-    values["origin"] = _decode_origin(origin, values)
+        if required not in entry:
+            raise CorruptEntry(redis_key, f"field {required} is missing")
+    entry["session_key"] = session_key
+    entry["origin"] = _decode_origin(origin, entry)
     if override:
-        values["model_override"] = ModelOverride.model_construct(**override)
-    return SessionEntry.model_construct(**values)
+        entry["model_override"] = ModelOverride.model_construct(**override)
+    return SessionEntry.model_construct(**entry)
 
 
 def _decode_origin(origin: dict[str, Any], entry: Mapping[str, Any]) -> SessionSource | None:
@@ -133,65 +157,36 @@ def encode_new(source: SessionSource) -> dict[str, str]:
     fields = {"platform": source.platform, "chat_type": source.chat_type}
     if source.chat_name is not None:
         fields["display_name"] = source.chat_name
-    fields.update(_encode_origin(source))
+    fields.update(_written(source, _ORIGIN))
     return fields
 
 
 def encode_entry(entry: SessionEntry) -> dict[str, str]:
     """Return all fields of an entry, for an import; its version is the script's to set."""
-    fields: dict[str, str] = {"session_id": entry.session_id, "chat_type": entry.chat_type}
-    for name in _TIMES:
-        moment: datetime | None = getattr(entry, name)
-        if moment is not None:
-            fields[name] = str(to_ms(moment))
-    for name in ("platform", "display_name", "auto_reset_reason", "resume_reason", "replica"):
-        text: str | None = getattr(entry, name)
-        if text is not None:
-            fields[name] = text
-    for name in (*COUNTERS, "last_prompt_tokens"):
-        if number := getattr(entry, name):
-            fields[name] = str(number)
-    for name in _FLAGS:
-        if getattr(entry, name):
-            fields[name] = "1"
-    if entry.estimated_cost_usd:
-        fields[COST] = str(to_nanousd(entry.estimated_cost_usd))
-    if entry.cost_status != "unknown":
-        fields["cost_status"] = entry.cost_status
+    fields = dict(_written(entry, _ENTRY))
     if entry.model_override is not None:
         fields.update(encode_override(entry.model_override))
-    fields.update(_encode_entry_origin(entry))
+    if entry.origin is not None:
+        fields.update(_written(entry.origin, _ORIGIN))
+        if entry.origin.platform != entry.platform:
+            fields["origin_platform"] = entry.origin.platform
+        if entry.origin.chat_type != entry.chat_type:
+            fields["origin_chat_type"] = entry.origin.chat_type
+    elif entry.platform is not None:
+        fields["no_origin"] = "1"
     return fields
-
-
-def _encode_entry_origin(entry: SessionEntry) -> Iterator[tuple[str, str]]:
-    if entry.origin is None:
-        if entry.platform is not None:
-            yield "no_origin", "1"
-        return
-    if entry.origin.platform != entry.platform:
-        yield "origin_platform", entry.origin.platform
-    if entry.origin.chat_type != entry.chat_type:
-        yield "origin_chat_type", entry.origin.chat_type
-    yield from _encode_origin(entry.origin)
-
-
-def _encode_origin(source: SessionSource) -> Iterator[tuple[str, str]]:
-    for name in sorted(_ORIGIN_TEXTS):
-        text: str | None = getattr(source, name)
-        if text is not None:
-            yield name, text
-    if source.is_bot:
-        yield "is_bot", "1"
 
 
 def encode_override(override: ModelOverride) -> dict[str, str]:
     """Return the fields of a model override that are set."""
-    return {
-        field: text
-        for field, name in _OVERRIDE.items()
-        if (text := getattr(override, name)) is not None
-    }
+    return dict(_written(override, _OVERRIDE))
+
+
+def _written(model: object, fields: Mapping[str, tuple[str, _Kind]]) -> Iterator[tuple[str, str]]:
+    for field, (attribute, kind) in fields.items():
+        text = kind.write(getattr(model, attribute))
+        if text is not None:
+            yield field, text
 
 
 def check_size(fields: Mapping[str, str], max_bytes: int) -> None:

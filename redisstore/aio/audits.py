@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
+from redisstore.aio.base import StoreBase
 from redisstore.calls import audit, imports
 from redisstore.calls.audit import Fault
 from redisstore.calls.imports import Outcome
 from redisstore.entry import SessionEntry
 from redisstore.server_info import ServerInfo
-from redisstore.aio.base import StoreBase
 
 _KEYS_A_ROUND = 100
 
@@ -36,7 +36,7 @@ class AuditOperations(StoreBase):
         Safe beside live traffic; reads the whole store, in short calls (SCAN, then one round trip
         for each 100 keys).
 
-        ``redis-cli --eval lua/audit_index.lua '{redisstore}:' '{redisstore}:updated_at' , 0 100 ''``
+        ``redis-cli --eval lua/audit_index.lua '{redisstore}:' '{redisstore}:updated_at' , 0 100``
         """
         context = await self.layout()
         if context is None:

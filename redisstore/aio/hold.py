@@ -72,7 +72,7 @@ class AsyncProcessHold:
             if self._on_lost is not None:
                 try:
                     self._on_lost(self)
-                except Exception:  # the renewing task serves other holds too
+                except Exception:  # noqa: BLE001 - the renewing task serves other holds too
                     _log.exception("the on_lost callback of %s failed", self)
 
     def __repr__(self) -> str:

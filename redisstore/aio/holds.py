@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+from redisstore.aio.base import StoreBase
+from redisstore.aio.hold import AsyncHoldKeeper, AsyncOnLost, AsyncProcessHold
 from redisstore.calls import holds
 from redisstore.calls.holds import Hold
 from redisstore.config import StoreConfig
-from redisstore.connect import Connection, AsyncClient
+from redisstore.connect import AsyncClient, Connection
 from redisstore.keys import SessionKey
-from redisstore.aio.base import StoreBase
-from redisstore.aio.hold import AsyncHoldKeeper, AsyncOnLost, AsyncProcessHold
 
 
 class HoldOperations(StoreBase):

@@ -1,4 +1,4 @@
-"""The runner of ``AsyncSessionStore``; see ``redisstore/sync/runner.py``, which it follows line by line.
+"""The runner of ``AsyncSessionStore``; ``redisstore/sync/runner.py`` is its twin.
 
 A cancelled call may have been applied; repeating it is as safe as after a lost reply.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from redis import exceptions as rx
 
@@ -63,7 +63,7 @@ class AsyncRunner:
             if isinstance(step, Ask):
                 replies = await self.run_all(step.calls)
             else:
-                yield step
+                yield step.item
 
     async def scan(self, pattern: str) -> AsyncIterator[bytes]:
         """Yield the keys that match, over all masters; for audits only."""
@@ -78,24 +78,23 @@ class AsyncRunner:
 
     async def info(self, section: str) -> dict[str, Any]:
         """Read one section of INFO, from one of the masters."""
-        info = await self._repeat(lambda: self.connection.client.info(section), section)
-        return cast("dict[str, Any]", info)
+        return await self._repeat(lambda: self.connection.client.info(section), section)
 
     async def close(self) -> None:
         """Close the connections."""
         await self.connection.client.aclose()
 
     async def _send(self, call: Call[Any]) -> Any:  # noqa: ANN401 - what a script may reply
-        client = self.connection.client
+        client: Any = self.connection.client  # redis-py leaves execute_command untyped
         try:
             return await client.execute_command(*call.by_sha(self.library))
         except rx.NoScriptError:
             if self.on_unknown_script is not None:
-                await self._send_text(self.on_unknown_script)
-            return await self._send_text(call)
+                await self._send_text(client, self.on_unknown_script)
+            return await self._send_text(client, call)
 
-    async def _send_text(self, call: Call[Any]) -> Any:  # noqa: ANN401 - likewise
-        return await self.connection.client.execute_command(*call.by_text(self.library))
+    async def _send_text(self, client: Any, call: Call[Any]) -> Any:  # noqa: ANN401 - redis-py's
+        return await client.execute_command(*call.by_text(self.library))
 
     async def _repeat(self, send: Callable[[], Awaitable[T]], key: str) -> T:
         attempts = Attempts(self._config.deadline, self._config.socket_timeout)

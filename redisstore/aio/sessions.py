@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
+from redisstore.aio.base import StoreBase
 from redisstore.calls import sessions
 from redisstore.calls.call import Conditions
 from redisstore.entry import ModelOverride, SessionEntry
 from redisstore.keys import SessionId, SessionKey
 from redisstore.source import SessionSource
-from redisstore.aio.base import StoreBase
 
 
 class SessionOperations(StoreBase):

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 
+from redisstore.aio.base import StoreBase
 from redisstore.calls import listing, prune, recovery
 from redisstore.calls.listing import Counts, Only
 from redisstore.calls.prune import PruneBatch, PruneReport
 from redisstore.entry import SessionEntry
 from redisstore.errors import CorruptEntry
 from redisstore.keys import SessionId
-from redisstore.aio.base import StoreBase
 
 
 class SweepOperations(StoreBase):
-    """What ``AsyncSessionStore`` can do with many sessions; each says how many round trips it takes."""
+    """What ``AsyncSessionStore`` can do with many sessions; each says what it costs."""
 
     def list_sessions(
         self,
@@ -88,7 +88,8 @@ class SweepOperations(StoreBase):
         batch of ``config.prune_batch_size``, partition after partition; ``on_batch`` is told of
         each, with the keys removed.
 
-        ``redis-cli --eval lua/prune.lua '{redisstore}:' '{redisstore}:updated_at' , '' 7776000000 100 0 1``
+        ``redis-cli --eval lua/prune.lua '{redisstore}:' '{redisstore}:updated_at' ,``
+        ``'' 7776000000 100 0 1`` (a dry run of 90 days)
         """
         report = PruneReport(dry_run=dry_run)
         async for batch in self._sweep(

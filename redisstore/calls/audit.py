@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from redisstore.calls.call import Ask, Call, Context, Sweep, as_text
+from redisstore.calls.call import Ask, Call, Context, Found, Sweep, as_text
 from redisstore.keys import Partition
 
 _PAGE = 100
@@ -28,7 +28,7 @@ def pattern(context: Context) -> str:
 
 
 def keys(context: Context, found: Iterable[bytes], *, repair: bool) -> Sweep[Fault]:
-    """Yield what is wrong with keys that a SCAN found: what they are, and that indexes know them."""
+    """Yield what is wrong with keys that a SCAN found, and with the sessions they belong to."""
     homes = {home.prefix.encode(): home for home in context.space.partitions}
     lanes: dict[Partition, set[bytes]] = {}
     for key in found:
@@ -36,15 +36,15 @@ def keys(context: Context, found: Iterable[bytes], *, repair: bool) -> Sweep[Fau
         home = homes.get(prefix + b"}:")
         kind, _, lane = name.partition(b":")
         if home is None:
-            yield Fault(as_text(key), "belongs to no partition of this store")
+            yield Found(Fault(as_text(key), "belongs to no partition of this store"))
         elif kind.decode(errors="replace") in _KINDS_WITH_A_LANE:
             lanes.setdefault(home, set()).add(lane)
         elif key.decode(errors="replace") not in _known(home, context) and kind != b"op":
-            yield Fault(as_text(key), "is no key of this layout")
+            yield Found(Fault(as_text(key), "is no key of this layout"))
     if lanes:
         replies = yield Ask([_entries(home, some, repair=repair) for home, some in lanes.items()])
         for faults in replies:
-            yield from faults
+            yield from map(Found, faults)
 
 
 def _known(home: Partition, context: Context) -> tuple[str, ...]:
@@ -67,7 +67,7 @@ def indexes(context: Context, *, repair: bool) -> Sweep[Fault]:
             while rank is not None:
                 (answer,) = yield Ask([_page(home, index, rank, repair=repair)])
                 rank, faults = answer
-                yield from faults
+                yield from map(Found, faults)
 
 
 def _page(

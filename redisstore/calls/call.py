@@ -44,8 +44,15 @@ class Ask:
     calls: Sequence[Call[Any]]
 
 
-Sweep: TypeAlias = Generator["Ask | ItemT", Any, None]
-"""An operation of several calls: yields ``Ask`` steps, and items for whoever drives it."""
+@dataclass(frozen=True, slots=True)
+class Found(Generic[ItemT]):
+    """A sweep's step: hand an item to whoever asked for the sweep."""
+
+    item: ItemT
+
+
+Sweep: TypeAlias = Generator[Ask | Found[ItemT], Any, None]
+"""An operation of several calls: its steps."""
 
 
 @dataclass(frozen=True)

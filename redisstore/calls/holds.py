@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from redisstore.calls.call import Call, Context, as_bool, as_text, new_token
+from redisstore.calls.call import Arg, Call, Context, as_bool, as_text, new_token
 from redisstore.config import LONGEST_HOLD_TTL
 from redisstore.errors import CorruptEntry, InvalidInput, NoSuchSession
 from redisstore.fields import from_ms
@@ -16,6 +16,7 @@ Hold = tuple[SessionKey, str]
 """A session key and the id of a process attached to it."""
 
 _MOST_A_CALL = 200
+_SHORTEST_TTL = 0.001
 
 
 def checked(context: Context, session_key: object, process_id: object) -> Hold:
@@ -56,8 +57,10 @@ def renew(context: Context, holds: Sequence[Hold]) -> list[Call[Mapping[Hold, da
                     for hold, raw in zip(some, reply, strict=True)
                 }
 
-            args = (ttl_ms, *(part for hold in some for part in hold))
-            calls.append(Call("hold_processes", (home.prefix, home.active), args, decode))
+            args: list[Arg] = [ttl_ms]
+            for hold in some:
+                args += hold
+            calls.append(Call("hold_processes", (home.prefix, home.active), tuple(args), decode))
     return calls
 
 
@@ -86,7 +89,7 @@ def _ttl_ms(context: Context, ttl: float | None) -> int:
     if (
         isinstance(seconds, bool)
         or not isinstance(seconds, int | float)
-        or not 0.001 <= seconds <= LONGEST_HOLD_TTL  # noqa: PLR2004 - the server counts in ms
+        or not _SHORTEST_TTL <= seconds <= LONGEST_HOLD_TTL
     ):
         raise InvalidInput(
             "ttl", f"must be more than 0 and at most {LONGEST_HOLD_TTL:.0f} s, not {seconds!r:.60}"

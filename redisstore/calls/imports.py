@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Literal, TypeAlias, cast
 
-from redisstore.calls.call import Arg, Ask, Call, Context, Sweep, new_token
+from redisstore.calls.call import Arg, Ask, Call, Context, Found, Sweep, new_token
 from redisstore.entry import SessionEntry
 from redisstore.errors import InvalidInput
 from redisstore.fields import check_size, encode_entry, flatten
@@ -30,7 +30,7 @@ def sweep(context: Context, entries: Iterable[SessionEntry]) -> Sweep[Outcome]:
             try:
                 rows.append((entry.session_key, (entry, _checked_fields(context, entry))))
             except InvalidInput as error:
-                yield entry, error
+                yield Found((entry, error))
         homes = context.space.by_partition(rows)
         if not homes:
             continue
@@ -41,7 +41,7 @@ def sweep(context: Context, entries: Iterable[SessionEntry]) -> Sweep[Outcome]:
         replies = yield Ask(calls)
         for pairs, verdicts in zip(homes.values(), replies, strict=True):
             for (_, (entry, _)), verdict in zip(pairs, verdicts, strict=True):
-                yield entry, verdict
+                yield Found((entry, verdict))
 
 
 def _batches(entries: Iterator[SessionEntry]) -> Iterator[list[SessionEntry]]:

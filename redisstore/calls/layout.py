@@ -33,11 +33,12 @@ class Opening:
         args = (LAYOUT_VERSION, wanted, self._default, "1" if claim else "")
         return Call("open_store", (meta_key(self._config.namespace),), args, decode)
 
-    def found(self, partitions: int | None) -> None:
-        """Take in the answer."""
+    def found(self, partitions: int | None) -> bool:
+        """Take in the answer; true if there is a store."""
         if partitions is not None:
             self.context = self._context(partitions)
             self.done = True
+        return self.done
 
     def _context(self, partitions: int) -> Context:
         return Context(KeySpace(self._config.namespace, partitions), self._config)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-from redisstore.calls.call import Ask, Call, Context, Sweep, as_labelled, as_text
+from redisstore.calls.call import Ask, Call, Context, Found, Sweep, as_labelled, as_text
 from redisstore.entry import SessionEntry
 from redisstore.errors import CorruptEntry, InvalidInput
 from redisstore.fields import decode_entry, from_ms
@@ -18,6 +18,7 @@ from redisstore.keys import Partition, SessionKey
 
 Only: TypeAlias = Literal["suspended", "resume_pending", "active"]
 _log = logging.getLogger(__name__)
+_MOST_MINUTES = 1e9
 _ONLY = ("suspended", "resume_pending", "active")
 
 
@@ -58,12 +59,17 @@ def counts(context: Context) -> list[Call[Counts]]:
 
 def _decode_counts(reply: Sequence[bytes]) -> Counts:
     labelled = as_labelled(reply)
+
+    def moment(name: str) -> datetime | None:
+        return from_ms(int(float(labelled[name]))) if labelled[name] else None
+
     return Counts(
-        *(int(labelled[name]) for name in ("sessions", "active", "expiring", "expired")),
-        *(
-            from_ms(int(float(labelled[name]))) if labelled[name] else None
-            for name in ("oldest", "newest")
-        ),
+        sessions=int(labelled["sessions"]),
+        active=int(labelled["active"]),
+        expiring=int(labelled["expiring"]),
+        expired=int(labelled["expired"]),
+        oldest=moment("oldest"),
+        newest=moment("newest"),
     )
 
 
@@ -116,7 +122,11 @@ def newest_first(
 def _minutes_ms(minutes: float | None) -> int | str:
     if minutes is None:
         return ""
-    if isinstance(minutes, bool) or not isinstance(minutes, int | float) or not 0 <= minutes < 1e9:
+    if (
+        isinstance(minutes, bool)
+        or not isinstance(minutes, int | float)
+        or not 0 <= minutes <= _MOST_MINUTES
+    ):
         raise InvalidInput("active_minutes", f"must be 0 or more minutes, not {minutes!r:.60}")
     return int(minutes * 60_000)
 
@@ -134,8 +144,7 @@ def _merge(
             for feed, page in zip(hungry, pages, strict=True):
                 feed.score, feed.member, feed.ended = page.score, page.member, not page.score
                 feed.ready.extend(page.entries)
-                for damaged in page.damaged:
-                    yield damaged
+                yield from map(Found, page.damaged)
             hungry = [feed for feed in hungry if not feed.ready and not feed.ended]
         for index, feed in enumerate(feeds):
             if feed.ready and not any(queued == index for _, queued, _ in queue):
@@ -143,7 +152,7 @@ def _merge(
         if not queue:
             return
         _, index, entry = heapq.heappop(queue)
-        yield entry
+        yield Found(entry)
         left -= 1
         feed = feeds[index]
         if feed.ready:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from redisstore.calls.call import Ask, Call, Context, Sweep, as_labelled, as_text, new_token
+from redisstore.calls.call import Ask, Call, Context, Found, Sweep, as_labelled, as_text, new_token
 from redisstore.errors import InvalidInput
 from redisstore.fields import EPOCH, from_ms, to_ms
 from redisstore.keys import Partition, SessionKey
@@ -119,7 +119,7 @@ def _sweep(
             took = timer() - started
             fastest = min(fastest, took)
             size = _next_size(size, context.config.prune_batch_size, took - fastest)
-            yield batch
+            yield Found(batch)
             # The first call fixes the cutoff: a sweep is judged by one moment.
             cutoff, skip, more = to_ms(batch.cutoff), batch.skip, batch.more
 

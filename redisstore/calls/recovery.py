@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from redisstore.calls.call import Ask, Call, Context, Sweep, as_labelled, new_token
+from redisstore.calls.call import Ask, Call, Context, Found, Sweep, as_labelled, new_token
 from redisstore.errors import InvalidInput
 
 _BATCH = 100
+_MOST_SECONDS = 1e9
 
 
 def suspend_recently_active(context: Context, max_age_seconds: float) -> Sweep[int]:
@@ -15,7 +16,7 @@ def suspend_recently_active(context: Context, max_age_seconds: float) -> Sweep[i
     if (
         isinstance(max_age_seconds, bool)
         or not isinstance(max_age_seconds, int | float)
-        or not 0 <= max_age_seconds <= 1e9  # noqa: PLR2004 - thirty years: anything more is an error
+        or not 0 <= max_age_seconds <= _MOST_SECONDS
     ):
         raise InvalidInput("max_age_seconds", f"must be 0 or more, not {max_age_seconds!r:.60}")
     return _sweep(context, int(max_age_seconds * 1000))
@@ -34,7 +35,7 @@ def _sweep(context: Context, max_age_ms: int) -> Sweep[int]:
                 _labelled,
             )
             (batch,) = yield Ask([call])
-            yield int(batch["marked"])
+            yield Found(int(batch["marked"]))
             since = int(batch["since"])
             after = (batch["after_score"], batch["after_member"])
             if not batch["after_score"]:

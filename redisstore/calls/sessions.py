@@ -8,6 +8,7 @@ from decimal import Decimal, InvalidOperation
 from pydantic import ValidationError
 
 from redisstore.calls.call import (
+    Arg,
     Call,
     Conditions,
     Context,
@@ -45,7 +46,7 @@ def _entry_of(
 
 
 def _entry_call(
-    context: Context, script: str, session_key: object, args: Sequence[str | int]
+    context: Context, script: str, session_key: object, args: Sequence[Arg]
 ) -> Call[SessionEntry | None]:
     home, key = context.home(session_key)
     entry = home.entry(key)
@@ -53,17 +54,17 @@ def _entry_call(
 
 
 def _flag_call(
-    context: Context, script: str, session_key: object, args: Sequence[str | int]
+    context: Context, script: str, session_key: object, args: Sequence[Arg]
 ) -> Call[bool]:
     home, key = context.home(session_key)
     return Call(script, (home.prefix, home.entry(key)), tuple(args), as_bool)
 
 
-def _repeatable(context: Context, conditions: Conditions) -> tuple[str | int, ...]:
+def _repeatable(context: Context, conditions: Conditions) -> tuple[Arg, ...]:
     return (new_token(), context.keep_ms, *conditions.args(context))
 
 
-def _rules(context: Context) -> tuple[str | int, ...]:
+def _rules(context: Context) -> tuple[Arg, ...]:
     rules = context.config.reset_rules.script_args(context.now())
     return (len(rules) // 8, *rules)
 
@@ -152,10 +153,8 @@ def _amount(field: str, value: int | None) -> int:
 
 def _cost(usd: Decimal | float | str) -> int:
     try:
-        if isinstance(usd, bool):
-            raise TypeError("a boolean")
         nanousd = to_nanousd(Decimal(str(usd)))
-    except (InvalidOperation, OverflowError, ValueError, TypeError):
+    except (InvalidOperation, OverflowError, ValueError):
         nanousd = -1
     if not 0 <= nanousd <= LARGEST_NUMBER:
         raise InvalidInput(

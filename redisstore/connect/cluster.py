@@ -49,11 +49,13 @@ class BoundedCluster(redis.RedisCluster):
 
         Raises:
             redis.exceptions.MaxConnectionsError: it was not within ``patience`` seconds.
+
         """
         if not self._calls.acquire(timeout=self._patience):
             raise rx.MaxConnectionsError("No connection available.")
         try:
-            return super().execute_command(*args, **options)
+            run: Any = super().execute_command  # untyped in redis-py
+            return run(*args, **options)
         finally:
             self._calls.release()
 
@@ -71,6 +73,7 @@ class AsyncBoundedCluster(redis.asyncio.RedisCluster):
 
         Raises:
             redis.exceptions.MaxConnectionsError: it was not within ``patience`` seconds.
+
         """
         try:
             async with asyncio.timeout(self._patience):
@@ -89,8 +92,10 @@ def cluster_client(target: Target, config: StoreConfig) -> redis.RedisCluster:
     Raises:
         StoreUnavailable: no node could be reached.
         StoreRefused: one could, and refused the password or is not in a Cluster.
+
     """
-    nodes: Any = [ClusterNode(host, port) for host, port in target.hosts]  # type: ignore[no-untyped-call]
+    node: Any = ClusterNode  # untyped in redis-py
+    nodes = [node(host, port) for host, port in target.hosts]
     try:
         return BoundedCluster(
             startup_nodes=nodes, retry=Retry(NoBackoff(), 0), **_options(target, config)

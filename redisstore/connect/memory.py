@@ -26,12 +26,14 @@ def memory_client(target: Target, config: StoreConfig) -> redis.Redis:
 
     Raises:
         InvalidInput: fakeredis with Lua is not installed.
+
     """
     fakeredis = _fakeredis()
     imitation: redis.Redis = fakeredis.FakeRedis(**_options(fakeredis, target, config))
     pool = imitation.connection_pool
+    waiting_pool: Any = BlockingConnectionPool  # untyped in redis-py
     return redis.Redis.from_pool(
-        BlockingConnectionPool(
+        waiting_pool(
             connection_class=pool.connection_class, **_bounds(config), **pool.connection_kwargs
         )
     )
@@ -42,11 +44,10 @@ def async_memory_client(target: Target, config: StoreConfig) -> redis.asyncio.Re
 
     Raises:
         InvalidInput: fakeredis with Lua is not installed.
+
     """
     fakeredis = _fakeredis()
-    imitation: redis.asyncio.Redis = fakeredis.FakeAsyncRedis(
-        **_options(fakeredis, target, config)
-    )
+    imitation: redis.asyncio.Redis = fakeredis.FakeAsyncRedis(**_options(fakeredis, target, config))
     pool = imitation.connection_pool
     return redis.asyncio.Redis.from_pool(
         AsyncBlockingConnectionPool(

@@ -48,7 +48,8 @@ class AsyncSentinelPool(AsyncSentinelConnectionPool, AsyncBlockingConnectionPool
 def sentinel_client(target: Target, config: StoreConfig) -> redis.Redis:
     """Make a sync client; it asks the sentinels at its first call."""
     retry = Retry(NoBackoff(), 0)
-    sentinel = Sentinel(target.hosts, sentinel_kwargs=_to_sentinels(target, config, retry))
+    make: Any = Sentinel  # untyped in redis-py
+    sentinel = make(target.hosts, sentinel_kwargs=_to_sentinels(target, config, retry))
     master: redis.Redis = sentinel.master_for(
         target.name, connection_pool_class=SentinelPool, **_to_master(target, config, retry)
     )
@@ -58,7 +59,8 @@ def sentinel_client(target: Target, config: StoreConfig) -> redis.Redis:
 def async_sentinel_client(target: Target, config: StoreConfig) -> redis.asyncio.Redis:
     """Make an asyncio client; it asks the sentinels at its first call."""
     retry = AsyncRetry(NoBackoff(), 0)
-    sentinel = AsyncSentinel(target.hosts, sentinel_kwargs=_to_sentinels(target, config, retry))
+    make: Any = AsyncSentinel
+    sentinel = make(target.hosts, sentinel_kwargs=_to_sentinels(target, config, retry))
     master: redis.asyncio.Redis = sentinel.master_for(
         target.name, connection_pool_class=AsyncSentinelPool, **_to_master(target, config, retry)
     )

@@ -44,6 +44,7 @@ def tls_options(target: Target) -> dict[str, Any]:
 
     Raises:
         InvalidInput: one of them names a file that does not exist.
+
     """
     for name in _FILE_OPTIONS:
         path = target.tls_options.get(name)

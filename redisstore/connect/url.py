@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, NoReturn
 from urllib.parse import parse_qsl, quote, unquote
@@ -57,7 +57,6 @@ _CONFIGURED = {
 }
 """redis-py's URL options that are settings here, under what name."""
 
-_DEFAULT_PORT = {"single": 6379, "cluster": 6379, "sentinel": 26379}
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _HIGHEST_PORT = 65_535
 _MEMORY_NAME = re.compile(r"[A-Za-z0-9._-]*")
@@ -90,7 +89,10 @@ def parse(url: str) -> Target:
 
     Raises:
         InvalidInput: it is none of ours; the message says what would be right.
+
     """
+    if not url.isprintable() or "%00" in url:
+        _refuse("holds a control character")
     scheme, _, rest = url.strip().partition(":")
     scheme = scheme.lower()
     if scheme not in _SCHEMES:
@@ -111,7 +113,7 @@ def parse(url: str) -> Target:
         _refuse(f"{scheme}: takes no user name or password")
     options = _options(query, kind, tls=tls)
     username, _, password = login.partition(":")
-    target = _place(kind, place, unquote(slash + path), options.get("db"))
+    target = _READERS[kind](place, unquote(slash + path), options.get("db"))
     return replace(
         target,
         tls=tls,
@@ -141,42 +143,57 @@ def _options(query: str, kind: Kind, *, tls: bool) -> dict[str, str]:
     return options
 
 
-def _place(kind: Kind, place: str, path: str, db: str | None) -> Target:
-    """Read what stands where a URL has its host and path; ``path`` begins with ``/`` or is empty."""
-    parts = path.strip("/")
-    match kind:
-        case "single":
-            hosts = _hosts(place, kind)
-            if len(hosts) > 1:
-                _refuse("names several hosts; that is for redis+cluster: and redis+sentinel:")
-            return Target(kind, hosts=hosts, db=_database(parts, db))
-        case "cluster":
-            if _database(parts, None):
-                _refuse("a Cluster has no database but 0")
-            return Target(kind, hosts=_hosts(place, kind))
-        case "sentinel":
-            service, _, number = parts.partition("/")
-            if not service:
-                _refuse("needs the name of the service: redis+sentinel://host:port/service/db")
-            return Target(
-                kind, hosts=_hosts(place, kind), name=service, db=_database(number, db)
-            )
-        case "unix":
-            if place or not parts:
-                _refuse("needs an absolute path: unix:///run/redis.sock")
-            return Target(kind, path=path, db=_database("", db))
-        case "embedded":
-            if place or (path and not parts):
-                _refuse("needs an absolute path, embedded:///dir, or none: embedded:")
-            return Target(kind, path=path)
-        case "memory":
-            if path or not _MEMORY_NAME.fullmatch(place):
-                _refuse("must be memory: or memory://name, of A-Z a-z 0-9 . _ -")
-            return Target(kind, name=place)
+def _single(place: str, path: str, db: str | None) -> Target:
+    hosts = _hosts(place, 6379)
+    if len(hosts) > 1:
+        _refuse("names several hosts; that is for redis+cluster: and redis+sentinel:")
+    return Target("single", hosts=hosts, db=_database(path.strip("/"), db))
 
 
-def _hosts(place: str, kind: Kind) -> tuple[tuple[str, int], ...]:
-    hosts = tuple(_host(one, _DEFAULT_PORT[kind]) for one in place.split(","))
+def _cluster(place: str, path: str, _db: str | None) -> Target:
+    if _database(path.strip("/"), None):
+        _refuse("a Cluster has no database but 0")
+    return Target("cluster", hosts=_hosts(place, 6379))
+
+
+def _sentinel(place: str, path: str, db: str | None) -> Target:
+    service, _, number = path.strip("/").partition("/")
+    if not service:
+        _refuse("needs the name of the service: redis+sentinel://host:port/service/db")
+    return Target("sentinel", hosts=_hosts(place, 26379), name=service, db=_database(number, db))
+
+
+def _unix(place: str, path: str, db: str | None) -> Target:
+    if place or not path.strip("/"):
+        _refuse("needs an absolute path: unix:///run/redis.sock")
+    return Target("unix", path=path, db=_database("", db))
+
+
+def _embedded(place: str, path: str, _db: str | None) -> Target:
+    if place or (path and not path.strip("/")):
+        _refuse("needs an absolute path, embedded:///dir, or none: embedded:")
+    return Target("embedded", path=path)
+
+
+def _memory(place: str, path: str, _db: str | None) -> Target:
+    if path or not _MEMORY_NAME.fullmatch(place):
+        _refuse("must be memory: or memory://name, the name of A-Z a-z 0-9 . _ -")
+    return Target("memory", name=place)
+
+
+_READERS: dict[Kind, Callable[[str, str, str | None], Target]] = {
+    "single": _single,
+    "cluster": _cluster,
+    "sentinel": _sentinel,
+    "unix": _unix,
+    "embedded": _embedded,
+    "memory": _memory,
+}
+"""What reads the host and the path (decoded, from its ``/`` on) and the option ``db``."""
+
+
+def _hosts(place: str, default_port: int) -> tuple[tuple[str, int], ...]:
+    hosts = tuple(_host(one, default_port) for one in place.split(","))
     if len(set(hosts)) < len(hosts):
         _refuse("names a host twice")
     return hosts

@@ -22,6 +22,7 @@ def find_binary() -> Path:
 
     Raises:
         InvalidInput: there is none; the message says what to install.
+
     """
     found = _in_wheel() or _on_path("valkey-server") or _on_path("redis-server")
     if found is None:

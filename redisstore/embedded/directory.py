@@ -40,6 +40,7 @@ def claim(directory: Path) -> None:
     Raises:
         InvalidInput: it is no directory, somebody else's, or open to others and in use.
         OSError: it can't be made or read.
+
     """
     directory.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -82,6 +83,7 @@ def link_short_path(directory: Path) -> None:
     Raises:
         InvalidInput: the directory of the links is not private to this user.
         OSError: the link can't be made.
+
     """
     link = short_socket_path(directory).parent
     if link == directory or (link.is_symlink() and link.readlink() == directory):

@@ -8,6 +8,7 @@ id to be mistaken about, and nothing to clean up after ``kill -9``.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +16,8 @@ from pathlib import Path
 
 from redisstore.errors import StoreUnavailable
 
-try:
+if sys.platform != "win32":  # where EmbeddedServer refuses before a lock is asked for
     import fcntl
-except ImportError:  # Windows, which EmbeddedServer refuses before a lock is asked for
-    fcntl = None  # type: ignore[assignment]
 
 _LOOK_AGAIN_SECONDS = 0.01
 
@@ -34,6 +33,7 @@ def locked(path: Path, deadline: float) -> Iterator[None]:
     Raises:
         StoreUnavailable: another process held it until the deadline.
         OSError: the file can't be opened.
+
     """
     descriptor = _open(path)
     try:
@@ -65,7 +65,7 @@ def is_locked(path: Path) -> bool:
     """Say whether some process holds the lock on a file; no if the file is missing."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     try:
         # Shared, so that several processes that look at once don't see one another.

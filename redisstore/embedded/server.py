@@ -64,6 +64,7 @@ class EmbeddedServer:
 
     Raises:
         InvalidInput: ``appendfsync`` is none of these, or the system has no unix sockets.
+
     """
 
     def __init__(self, directory: Path, *, appendfsync: str | None = None) -> None:
@@ -90,6 +91,7 @@ class EmbeddedServer:
         Raises:
             StoreUnavailable: it can't be started or does not answer; with the end of its log.
             InvalidInput: there is no server program, or the directory can't be used.
+
         """
         deadline = time.monotonic() + timeout
         with self._explained():
@@ -126,6 +128,7 @@ class EmbeddedServer:
 
         Raises:
             StoreUnavailable: it refused, or was still there after the timeout.
+
         """
         deadline = time.monotonic() + timeout
         if not self.is_running():

@@ -36,7 +36,7 @@ class AuditOperations(StoreBase):
         Safe beside live traffic; reads the whole store, in short calls (SCAN, then one round trip
         for each 100 keys).
 
-        ``redis-cli --eval lua/audit_index.lua '{redisstore}:' '{redisstore}:updated_at' , 0 100 ''``
+        ``redis-cli --eval lua/audit_index.lua '{redisstore}:' '{redisstore}:updated_at' , 0 100``
         """
         context = self.layout()
         if context is None:

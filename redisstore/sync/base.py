@@ -53,7 +53,7 @@ class StoreBase:
         """
         settled = configured(config, url=url, namespace=namespace, partitions=partitions)
         store = cls.__new__(cls)
-        store._set_up(connect(settled), settled)
+        store._set_up(connect(settled), settled)  # noqa: SLF001 - its own class
         return store
 
     def _set_up(self, connection: Connection[SyncClient], config: StoreConfig) -> None:
@@ -86,8 +86,8 @@ class StoreBase:
 
     def _open(self, *, claim: bool) -> None:
         if not self._opening.done:
-            self._opening.found(self._runner.run(self._opening.call(claim=claim)))
-            if self._opening.done:
+            partitions = self._runner.run(self._opening.call(claim=claim))
+            if self._opening.found(partitions):
                 self._runner.on_unknown_script = self._opening.call(claim=True)
 
     # Arguments are checked, by building the call, before anything is sent; what opening then

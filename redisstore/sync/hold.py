@@ -68,7 +68,7 @@ class ProcessHold:
             if self._on_lost is not None:
                 try:
                     self._on_lost(self)
-                except Exception:  # the renewing thread serves other holds too
+                except Exception:  # noqa: BLE001 - the renewing thread serves other holds too
                     _log.exception("the on_lost callback of %s failed", self)
 
     def __repr__(self) -> str:

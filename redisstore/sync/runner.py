@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from redis import exceptions as rx
 
@@ -66,7 +66,7 @@ class Runner:
             if isinstance(step, Ask):
                 replies = self.run_all(step.calls)
             else:
-                yield step
+                yield step.item
 
     def scan(self, pattern: str) -> Iterator[bytes]:
         """Yield the keys that match, over all masters; for audits only."""
@@ -75,24 +75,23 @@ class Runner:
 
     def info(self, section: str) -> dict[str, Any]:
         """Read one section of INFO, from one of the masters."""
-        info = self._repeat(lambda: self.connection.client.info(section), section)
-        return cast("dict[str, Any]", info)
+        return self._repeat(lambda: self.connection.client.info(section), section)
 
     def close(self) -> None:
         """Close the connections."""
         self.connection.client.close()
 
     def _send(self, call: Call[Any]) -> Any:  # noqa: ANN401 - what a script may reply
-        client = self.connection.client
+        client: Any = self.connection.client  # redis-py leaves execute_command untyped
         try:
             return client.execute_command(*call.by_sha(self.library))
         except rx.NoScriptError:
             if self.on_unknown_script is not None:
-                self._send_text(self.on_unknown_script)
-            return self._send_text(call)
+                self._send_text(client, self.on_unknown_script)
+            return self._send_text(client, call)
 
-    def _send_text(self, call: Call[Any]) -> Any:  # noqa: ANN401
-        return self.connection.client.execute_command(*call.by_text(self.library))
+    def _send_text(self, client: Any, call: Call[Any]) -> Any:  # noqa: ANN401 - redis-py's
+        return client.execute_command(*call.by_text(self.library))
 
     def _repeat(self, send: Callable[[], T], key: str) -> T:
         attempts = Attempts(self._config.deadline, self._config.socket_timeout)

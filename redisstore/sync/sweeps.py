@@ -15,7 +15,7 @@ from redisstore.sync.base import StoreBase
 
 
 class SweepOperations(StoreBase):
-    """What ``SessionStore`` can do with many sessions; each says how many round trips it takes."""
+    """What ``SessionStore`` can do with many sessions; each says what it costs."""
 
     def list_sessions(
         self,
@@ -88,7 +88,8 @@ class SweepOperations(StoreBase):
         batch of ``config.prune_batch_size``, partition after partition; ``on_batch`` is told of
         each, with the keys removed.
 
-        ``redis-cli --eval lua/prune.lua '{redisstore}:' '{redisstore}:updated_at' , '' 7776000000 100 0 1``
+        ``redis-cli --eval lua/prune.lua '{redisstore}:' '{redisstore}:updated_at' ,``
+        ``'' 7776000000 100 0 1`` (a dry run of 90 days)
         """
         report = PruneReport(dry_run=dry_run)
         for batch in self._sweep(

@@ -1,0 +1,96 @@
+"""Clients that the user made: checked for what would go wrong later, and used as they are."""
+
+from __future__ import annotations
+
+import codecs
+from typing import Any
+
+import redis
+import redis.asyncio
+from redis.asyncio.client import Pipeline as AsyncPipeline
+from redis.client import Pipeline
+from redis.cluster import ClusterPipeline
+
+from redisstore.connect.connection import AsyncClient, Connection, SyncClient
+from redisstore.errors import InvalidInput
+
+_SYNC = (redis.Redis, redis.RedisCluster)
+_ASYNC = (redis.asyncio.Redis, redis.asyncio.RedisCluster)
+_PIPELINES = (Pipeline, ClusterPipeline, AsyncPipeline)
+
+
+def adopt(client: SyncClient) -> Connection[SyncClient]:
+    """Take over a sync redis-py client. Its timeouts, pool and retries stay as they are.
+
+    redis-py's own retries (10 by default) come on top of the store's then: safe, but slower to
+    give up. ``Retry(NoBackoff(), 0)`` turns them off.
+
+    Raises:
+        InvalidInput: it is an asyncio client, a pipeline, no redis-py client at all, or it
+            decodes replies or encodes text other than as UTF-8.
+
+    """
+    given: object = client
+    if isinstance(given, _ASYNC):
+        raise InvalidInput("client", "is an asyncio client, which AsyncSessionStore takes")
+    return _adopted(client, _SYNC, clustered=isinstance(client, redis.RedisCluster))
+
+
+def adopt_async(client: AsyncClient) -> Connection[AsyncClient]:
+    """Take over an asyncio redis-py client, as `adopt` does a sync one.
+
+    Raises:
+        InvalidInput: it is a sync client, or as for `adopt`.
+
+    """
+    given: object = client
+    if isinstance(given, _SYNC):
+        raise InvalidInput("client", "is a sync client, which SessionStore takes")
+    return _adopted(client, _ASYNC, clustered=isinstance(client, redis.asyncio.RedisCluster))
+
+
+def _adopted(
+    client: Any,  # noqa: ANN401 - what it is, is what is checked
+    kinds: tuple[type[Any], ...],
+    *,
+    clustered: bool,
+) -> Connection[Any]:
+    kind = type(client)
+    if not issubclass(kind, kinds) or issubclass(kind, _PIPELINES):
+        wanted = " or ".join(f"{known.__module__}.{known.__qualname__}" for known in kinds)
+        raise InvalidInput("client", f"must be a {wanted}, not a {kind.__qualname__}")
+    encoder = client.encoder if clustered else client.connection_pool.get_encoder()
+    if encoder.decode_responses:
+        raise InvalidInput("client", "decodes replies; make it without decode_responses=True")
+    if codecs.lookup(encoder.encoding).name != "utf-8":
+        raise InvalidInput("client", f"encodes as {encoder.encoding}; make it with utf-8")
+    return Connection(
+        client=client,
+        clustered=clustered,
+        knows_shebang=not _imitated(client, clustered=clustered),
+        revive=None,
+        label=_label(client, clustered=clustered),
+    )
+
+
+def _imitated(client: Any, *, clustered: bool) -> bool:  # noqa: ANN401 - any of the four kinds
+    """Say whether fakeredis answers. Its own client class is not needed to talk to it."""
+    classes = [*type(client).__mro__]
+    if not clustered:
+        classes += client.connection_pool.connection_class.__mro__
+    return any(one.__module__.partition(".")[0] == "fakeredis" for one in classes)
+
+
+def _label(client: Any, *, clustered: bool) -> str:  # noqa: ANN401 - likewise
+    if clustered:
+        nodes = client.get_nodes() or client.startup_nodes
+        return "redis+cluster://" + ",".join(f"{node.host}:{node.port}" for node in nodes)
+    pool = client.connection_pool
+    if hasattr(pool, "service_name"):
+        return f"redis+sentinel:{pool.service_name}"
+    options = pool.connection_kwargs
+    if "path" in options:
+        return f"unix://{options['path']}"
+    secure = any(one.__name__ == "SSLConnection" for one in pool.connection_class.__mro__)
+    place = f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
+    return f"{'rediss' if secure else 'redis'}://{place}/{options.get('db', 0)}"
