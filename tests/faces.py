@@ -1,0 +1,52 @@
+"""Both stores behind one plain interface, so that one contract suite runs through both."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Callable
+from typing import Any, cast
+
+from redisstore import AsyncSessionStore, SessionStore
+
+
+class Blocking:
+    """An ``AsyncSessionStore`` that is called like a ``SessionStore``, on a loop of its own."""
+
+    def __init__(self, store: AsyncSessionStore, loop: asyncio.AbstractEventLoop) -> None:
+        self._store = store
+        self._loop = loop
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._store, name)
+        if not callable(attribute):
+            return attribute
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            result = attribute(*args, **kwargs)
+            if inspect.isawaitable(result):
+                return self._loop.run_until_complete(_settled(result))
+            if hasattr(result, "__aiter__"):
+                return iter(self._loop.run_until_complete(_collected(result)))
+            return result
+
+        return call
+
+
+async def _settled(result: Any) -> Any:
+    return await result
+
+
+async def _collected(items: AsyncIterator[Any]) -> list[Any]:
+    return [item async for item in items]
+
+
+def blocking(
+    make: Callable[[], AsyncSessionStore], loop: asyncio.AbstractEventLoop
+) -> SessionStore:
+    """Make an asyncio store and dress it as a plain one."""
+
+    async def made() -> AsyncSessionStore:
+        return make()
+
+    return cast("SessionStore", Blocking(loop.run_until_complete(made()), loop))
