@@ -278,9 +278,7 @@ def test_a_conditional_write_that_comes_too_late_changes_nothing(
     with pytest.raises(StaleWrite, match="version"):
         write(store, key, {"if_version": before.version + 1})
     assert current(store, ada) == before
-    assert write(
-        store, key, {"if_session_id": before.session_id, "if_version": before.version}
-    )
+    assert write(store, key, {"if_session_id": before.session_id, "if_version": before.version})
 
 
 def test_every_change_adds_one_to_the_version(store: SessionStore, ada: SessionEntry) -> None:
