@@ -20,7 +20,15 @@ import redis.asyncio
 from redis import exceptions as rx
 
 from redisstore.config import StoreConfig
-from redisstore.connect import Connection, adopt, adopt_async, connect, connect_async
+from redisstore.connect import (
+    AsyncClient,
+    Connection,
+    SyncClient,
+    adopt,
+    adopt_async,
+    connect,
+    connect_async,
+)
 from redisstore.connect.settings import client_name
 from redisstore.connect.url import parse
 from redisstore.embedded import EmbeddedServer
@@ -35,12 +43,14 @@ from tests.servers import (
 )
 
 VALKEY = "valkey-9.1"
-SECRET = "p@ss:w/rd?#[]%,é"
+SECRET = "p@ss:w/rd?#[]%,é"  # noqa: S105 - a test server's
+INCREASE = "return redis.call('INCR', KEYS[1])"
 HIDDEN = quote(SECRET, safe="")
 
 
-def config(url: str, **settings: Any) -> StoreConfig:
-    return StoreConfig(url=url, **{"replica": "gateway 1", "socket_timeout": 1.0, **settings})
+def config(url: str, **settings: float) -> StoreConfig:
+    given: dict[str, Any] = {"replica": "gateway 1", "socket_timeout": 1.0, **settings}
+    return StoreConfig(url=url, **given)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +65,7 @@ def cluster() -> Iterator[Cluster]:
         yield running
 
 
-def ping(url: str, **settings: Any) -> dict[str, Any]:
+def ping(url: str, **settings: float) -> dict[str, Any]:
     """Ask through a sync client, and return what the server says of its connection."""
     connection = connect(config(url, **settings))
     client: Any = connection.client
@@ -66,7 +76,7 @@ def ping(url: str, **settings: Any) -> dict[str, Any]:
     return {**about, "label": connection.label}
 
 
-async def ping_async(url: str, **settings: Any) -> dict[str, Any]:
+async def ping_async(url: str, **settings: float) -> dict[str, Any]:
     connection = connect_async(config(url, **settings))
     client: Any = connection.client
     try:
@@ -239,7 +249,7 @@ async def test_tcp_and_unix_with_a_password(server: Server) -> None:
     ):
         for about in (ping(url), await ping_async(url)):
             assert about["name"] == "redisstore-gateway-1"
-            assert about["db"] == "3"
+            assert about["db"] == 3
             assert about["resp"] == "2"
 
 
@@ -280,15 +290,15 @@ async def test_nothing_is_tried_twice(server: Server) -> None:
         client: Any = connect(config(url)).client
         client.ping()
         server.ask("DEL", "counter")
-        proxy.drop_replies(commands={"INCR"})
+        proxy.drop_replies()
         with pytest.raises(rx.ConnectionError):
-            client.incr("counter")
+            client.eval(INCREASE, 1, "counter")
         client.close()
         async_client: Any = connect_async(config(url)).client
         await async_client.ping()
-        proxy.drop_replies(commands={"INCR"})
+        proxy.drop_replies()
         with pytest.raises(rx.ConnectionError):
-            await async_client.incr("counter")
+            await async_client.eval(INCREASE, 1, "counter")
         await async_client.aclose()
     assert int(server.ask("GET", "counter")) == 2
 
@@ -323,7 +333,7 @@ async def test_callers_wait_for_a_connection(server: Server) -> None:
     await async_client.aclose()
 
 
-def check_that_threads_wait(client: Any) -> None:
+def check_that_threads_wait(client: SyncClient) -> None:
     errors: list[Exception] = []
 
     def work() -> None:
@@ -393,15 +403,13 @@ def test_a_missing_certificate_is_told_at_once() -> None:
 
 async def test_tls_to_a_cluster(tmp_path: Path) -> None:
     certificates = make_certificates(tmp_path, mutual=True)
-    nodes = Cluster("redis-7.0")
-    for node in nodes.nodes:
-        node.tls = certificates
-        node._directives["tls-cluster"] = True
-    with nodes:
+    with Server("redis-7.0", mode="cluster", tls=certificates, tls_cluster=True) as node:
+        node.ask("CLUSTER ADDSLOTSRANGE", 0, 16383)
+        wait_until(lambda: node.ask("CLUSTER INFO")["cluster_state"] == "ok")
+        bare = f"rediss+cluster://localhost:{node.port}"
         url = (
-            nodes.url().replace("redis+", "rediss+")
-            + f"?ssl_ca_certs={certificates.ca}&ssl_certfile={certificates.client_certificate}"
-            + f"&ssl_keyfile={certificates.client_key}"
+            f"{bare}?ssl_ca_certs={certificates.ca}"
+            f"&ssl_certfile={certificates.client_certificate}&ssl_keyfile={certificates.client_key}"
         )
         client: Any = connect(config(url)).client
         assert client.set("key", "value")
@@ -409,8 +417,8 @@ async def test_tls_to_a_cluster(tmp_path: Path) -> None:
         async_client: Any = connect_async(config(url)).client
         assert await async_client.get("key") == b"value"
         await async_client.aclose()
-        with pytest.raises(StoreUnavailable):
-            connect(config(url.partition("?")[0]))
+        with pytest.raises(StoreUnavailable, match="certificate verify failed"):
+            connect(config(bare))
 
 
 # Cluster
@@ -490,11 +498,11 @@ async def test_waiting_for_a_cluster_ends_at_the_deadline(cluster: Cluster) -> N
 
 
 def test_a_cluster_that_is_away_or_none_is_told(server: Server) -> None:
-    with pytest.raises(StoreUnavailable, match=r"redis\+cluster://127.0.0.1:1"):
+    with pytest.raises(StoreUnavailable, match=r"redis\+cluster://127\.0\.0\.1:1"):
         connect(config("redis+cluster://127.0.0.1:1"))
-    with pytest.raises(StoreRefused, match="WRONGPASS"):
+    with pytest.raises(StoreRefused, match="invalid username-password"):
         connect(config(f"redis+cluster://:wrong@127.0.0.1:{server.port}"))
-    with pytest.raises(StoreRefused, match="cluster support disabled|not enabled"):
+    with pytest.raises(StoreRefused, match=r"cluster support disabled|not enabled"):
         connect(config(f"redis+cluster://:{HIDDEN}@127.0.0.1:{server.port}"))
 
 
@@ -510,7 +518,7 @@ async def test_sentinels_lead_to_the_present_master() -> None:
         async_client: Any = made_async.client
         client.set("key", "value")
         assert await async_client.get("key") == b"value"
-        assert client.client_info()["db"] == "2"
+        assert client.client_info()["db"] == 2
         check_that_threads_wait(client)
         await asyncio.gather(*(async_client.ping() for _ in range(200)))
         setup.fail_master()
@@ -527,7 +535,7 @@ async def test_sentinels_lead_to_the_present_master() -> None:
         await async_client.aclose()
 
 
-async def eventually(client: Any, key: str) -> Any:
+async def eventually(client: AsyncClient, key: str) -> object:
     deadline = time.monotonic() + 10
     while True:
         try:
@@ -605,7 +613,7 @@ async def test_an_embedded_server_is_started_and_revived(directory: Path) -> Non
     client: Any = made.client
     async_client: Any = made_async.client
     assert made.label == f"embedded://{directory}"
-    assert client.config_get("appendfsync") == {b"appendfsync": b"everysec"}
+    assert client.config_get("appendfsync") == {"appendfsync": "everysec"}
     client.set("key", "value")
     assert await async_client.get("key") == b"value"
     server = EmbeddedServer(directory)
@@ -693,10 +701,10 @@ async def test_unfit_clients_are_refused(cluster: Cluster) -> None:
         fakeredis.FakeAsyncRedis(decode_responses=True),
     ]
     for client in decoding:
-        with pytest.raises(InvalidInput, match="^client: decodes replies"):
+        with pytest.raises(InvalidInput, match=r"^client: decodes replies"):
             adopt(client)
     for client in decoding_async:
-        with pytest.raises(InvalidInput, match="^client: decodes replies"):
+        with pytest.raises(InvalidInput, match=r"^client: decodes replies"):
             adopt_async(client)
         with pytest.raises(InvalidInput, match="AsyncSessionStore takes"):
             adopt(client)
@@ -705,9 +713,10 @@ async def test_unfit_clients_are_refused(cluster: Cluster) -> None:
     for wrong in (redis.Redis(), cluster.client(), fakeredis.FakeRedis()):
         with pytest.raises(InvalidInput, match="is a sync client, which SessionStore takes"):
             adopt_async(wrong)  # type: ignore[arg-type]
+    pipelining: Any = cluster.client()
     unfit: list[Any] = [
         redis.Redis().pipeline(),
-        cluster.client().pipeline(),
+        pipelining.pipeline(),
         redis.ConnectionPool(),
         "redis://localhost",
         None,

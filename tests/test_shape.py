@@ -1,0 +1,157 @@
+"""The shape of the code: which way imports point, what is public, how long a file may be."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import redisstore
+from redisstore import AsyncSessionStore, SessionStore
+from tools.async_twin import TWINS, twin
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "redisstore"
+
+LAYERS = (
+    {"errors", "scripts", "server_info"},
+    {"text", "keys"},
+    {"source", "policy"},
+    {"entry", "config"},
+    {"fields"},
+    {"calls"},
+    {"embedded"},
+    {"connect"},
+    {"retry"},
+    {"sync", "aio"},
+    {"transfer", "doctor"},
+    {"demo"},
+    {"cli"},
+)
+"""From the ground up: a module imports from its own layer's package or from layers below."""
+
+MAY_IMPORT_REDIS = {"connect", "retry", "sync/runner.py", "aio/runner.py", "embedded"}
+MAY_CROSS = {("aio", "sync")}
+"""The asyncio side takes two constants of the other."""
+
+
+def modules() -> list[tuple[str, Path]]:
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        top = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if top not in {"__init__", "__main__"}:
+            found.append((top, path))
+    return found
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def layer(top: str) -> int:
+    return next(index for index, names in enumerate(LAYERS) if top in names)
+
+
+@pytest.mark.parametrize(
+    ("top", "path"), modules(), ids=[str(path.relative_to(PACKAGE)) for _, path in modules()]
+)
+def test_imports_point_down(top: str, path: Path) -> None:
+    for name in imported(path):
+        package, _, rest = name.partition(".")
+        below = rest.partition(".")[0]
+        if package == "redisstore" and below not in {"", top} and (top, below) not in MAY_CROSS:
+            assert below in dict(modules()), f"{path} imports {name} from the package's front door"
+            assert layer(below) < layer(top), f"{path} imports {name}"
+
+
+def test_only_the_edge_knows_redis_py() -> None:
+    for top, path in modules():
+        if any(name.partition(".")[0] == "redis" for name in imported(path)):
+            where = str(path.relative_to(PACKAGE))
+            assert top in MAY_IMPORT_REDIS or where in MAY_IMPORT_REDIS, where
+
+
+def normalised(text: str) -> str:
+    tree = ast.parse(text)
+    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    for node in imports:
+        node.names.sort(key=lambda alias: alias.name)
+    rest = [node for node in tree.body if node not in imports]
+    return "\n".join([*sorted(map(ast.dump, imports)), *map(ast.dump, rest)])
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_the_asyncio_store_is_the_twin_of_the_other(name: str) -> None:
+    written = (PACKAGE / "aio" / name).read_text("utf-8")
+    expected = twin((PACKAGE / "sync" / name).read_text("utf-8"))
+    assert normalised(written) == normalised(expected)
+
+
+def public(store: type) -> set[str]:
+    return {name for name in dir(store) if not name.startswith("_")}
+
+
+def test_both_stores_have_the_same_methods() -> None:
+    assert public(SessionStore) == public(AsyncSessionStore)
+
+
+@pytest.mark.parametrize("name", sorted(public(SessionStore)))
+def test_every_public_method_says_how_to_see_it(name: str) -> None:
+    text = getattr(SessionStore, name).__doc__ or ""
+    assert len(text) > 20
+    if name not in {"close", "from_url", "layout"}:
+        assert "redis-cli" in text
+
+
+def test_the_public_names_are_these() -> None:
+    assert sorted(redisstore.__all__) == [
+        "AsyncProcessHold",
+        "AsyncSessionStore",
+        "ClockSkew",
+        "CorruptEntry",
+        "Counts",
+        "EntryTooLarge",
+        "InvalidInput",
+        "LayoutMismatch",
+        "ModelOverride",
+        "NoSuchSession",
+        "ProcessHold",
+        "PruneBatch",
+        "PruneReport",
+        "RedisStoreError",
+        "SessionEntry",
+        "SessionId",
+        "SessionKey",
+        "SessionResetPolicy",
+        "SessionSource",
+        "SessionStore",
+        "StaleWrite",
+        "StoreConfig",
+        "StoreFull",
+        "StoreRefused",
+        "StoreUnavailable",
+        "build_session_key",
+    ]
+    assert all(hasattr(redisstore, name) for name in redisstore.__all__)
+
+
+def source_files() -> list[Path]:
+    folders = ("redisstore", "lua", "tests", "tools", "benchmarks", "examples")
+    return [
+        path
+        for folder in folders
+        for path in sorted((ROOT / folder).rglob("*"))
+        if path.suffix in {".py", ".lua"}
+    ]
+
+
+def test_no_file_is_longer_than_300_lines() -> None:
+    lengths = {path: len(path.read_text("utf-8").splitlines()) for path in source_files()}
+    assert {path: n for path, n in lengths.items() if n > 300} == {}
