@@ -20,7 +20,7 @@
 local token, keep_ms, if_session_id, if_version = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local replica, last_prompt, cost_status = ARGV[5], ARGV[6], ARGV[7]
 local increment_count, rule_count, rules_at = tonumber(ARGV[8]), tonumber(ARGV[9]), 10
-local LARGEST_NUMBER = 9007199254740992
+local LARGEST_NUMBER = 9007199254740991
 
 -- shared: names
 local prefix, entry_key = KEYS[1], KEYS[2]
@@ -178,7 +178,7 @@ for at = first_increment, first_increment + 2 * increment_count - 1, 2 do
   end
   local sum = tonumber(count) + tonumber(ARGV[at + 1])
   if sum > LARGEST_NUMBER then
-    return redis.error_reply('LIMIT ' .. field .. ' would exceed 2^53')
+    return redis.error_reply('LIMIT ' .. field .. ' would reach 2^53')
   end
   change(field, whole(sum))
 end

@@ -93,7 +93,7 @@ class StoreConfig(BaseSettings):
     def _known_zone(cls, name: str) -> str:
         try:
             ZoneInfo(name)
-        except (OSError, ValueError) as error:
+        except (KeyError, OSError, ValueError) as error:
             raise ValueError(
                 f"unknown time zone {name!r:.60}; use one like 'Europe/Berlin'"
             ) from error

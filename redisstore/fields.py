@@ -19,7 +19,7 @@ from redisstore.keys import SessionKey
 from redisstore.source import SessionSource
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-LARGEST_NUMBER = 2**53
+LARGEST_NUMBER = 2**53 - 1
 """Lua's numbers are doubles; whole numbers beyond this would lose digits."""
 
 COUNTERS = (

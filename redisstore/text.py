@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import StringConstraints
+from pydantic import AfterValidator, StringConstraints
 
 from redisstore.errors import EntryTooLarge, InvalidInput
 
-Identifier = Annotated[str, StringConstraints(strict=True, min_length=1)]
+
+def _encodable(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"holds a lone surrogate at index {error.start}") from error
+    return text
+
+
+Text = Annotated[str, StringConstraints(strict=True), AfterValidator(_encodable)]
+"""Free text, such as a display name: anything that has a UTF-8 form."""
+
+Identifier = Annotated[Text, StringConstraints(min_length=1)]
 """A chat, user or thread id: any text but the empty one (leave an unknown id out)."""
 
 Word = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 """A platform or chat type: it stands between colons in a session key."""
-
-Text = Annotated[str, StringConstraints(strict=True)]
-"""Free text, such as a display name; pydantic refuses lone surrogates."""
-
 
 def checked_text(field: str, value: object, *, max_bytes: int, empty: bool = False) -> str:
     """Return ``value`` if it can be stored as it is.

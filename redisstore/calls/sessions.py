@@ -147,7 +147,7 @@ def _amount(field: str, value: int | None) -> int:
     if value is None:
         return 0
     if type(value) is not int or not 0 <= value <= LARGEST_NUMBER:
-        raise InvalidInput(field, f"must be a whole number from 0 to 2^53, not {value!r:.60}")
+        raise InvalidInput(field, f"must be a whole number below 2^53, not {value!r:.60}")
     return value
 
 

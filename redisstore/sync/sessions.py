@@ -61,7 +61,7 @@ class SessionOperations(StoreBase):
         Increments of several replicas never lose one another. ``total_tokens`` is by default the
         sum of the four before it. ``None`` for an unknown key: nothing is created.
 
-        Raises ``EntryTooLarge`` for a counter that would exceed 2^53.
+        Raises ``EntryTooLarge`` for a counter that would reach 2^53.
 
         ``redis-cli HMGET '{redisstore}:entry:agent:main:telegram:dm:42' total_tokens updated_at``
         """

@@ -1,0 +1,91 @@
+"""Configuration: where it comes from, and that a wrong value is named."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from redisstore import InvalidInput, SessionResetPolicy, SessionStore, StoreConfig
+from redisstore.config import configured
+
+
+def test_the_environment_configures_a_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDISSTORE_NAMESPACE", "from-env")
+    monkeypatch.setenv("REDISSTORE_TIMEZONE", "Europe/Berlin")
+    monkeypatch.setenv("REDISSTORE_DEFAULT_RESET_POLICY", '{"mode": "daily", "at_hour": 5}')
+    monkeypatch.setenv("REDISSTORE_RESET_BY_PLATFORM", '{"slack": {"mode": "idle"}}')
+    config = StoreConfig()
+    assert config.namespace == "from-env"
+    assert config.default_reset_policy == SessionResetPolicy(mode="daily", at_hour=5)
+    assert config.reset_by_platform["slack"].mode == "idle"
+    assert str(config.reset_rules.timezone) == "Europe/Berlin"
+
+
+def test_arguments_go_before_the_configuration_and_that_before_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("REDISSTORE_NAMESPACE", "from-env")
+    monkeypatch.setenv("REDISSTORE_URL", "memory:")
+    assert SessionStore.from_url().config.namespace == "from-env"
+    given = StoreConfig(namespace="from-config")
+    assert configured(given).namespace == "from-config"
+    assert configured(given, namespace="from-argument").namespace == "from-argument"
+    assert configured(given).url == "memory:"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("namespace", "two words"),
+        ("namespace", ""),
+        ("partitions", 0),
+        ("partitions", 1000),
+        ("replica", ""),
+        ("replica", "\ud800"),
+        ("timezone", "Mars/Olympus"),
+        ("timezone", "../etc/passwd"),
+        ("process_hold_ttl", 0),
+        ("process_hold_ttl", 7200),
+        ("deadline", -1),
+        ("deadline", float("nan")),
+        ("resume_freshness_window", -1),
+        ("prune_batch_size", 0),
+        ("max_connections", 0),
+        ("default_reset_policy", {"mode": "weekly"}),
+        ("reset_by_type", {"dm": {"at_hour": 24}}),
+        ("no_such_setting", 1),
+    ],
+)
+def test_a_wrong_setting_is_named(name: str, value: Any) -> None:
+    with pytest.raises(ValidationError) as refused:
+        StoreConfig.model_validate({name: value})
+    assert refused.value.errors()[0]["loc"][0] == name
+
+
+def test_a_wrong_argument_is_named() -> None:
+    with pytest.raises(InvalidInput, match="namespace"):
+        SessionStore.from_url("memory:", namespace="two words")
+    with pytest.raises(InvalidInput, match="partitions"):
+        SessionStore.from_url("memory:", partitions=0)
+
+
+@pytest.mark.parametrize("value", ["ninety", None, [90], True, float("inf"), ""])
+def test_an_age_of_a_bad_type_falls_back_to_ninety_days(
+    value: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert StoreConfig(session_store_max_age_days=value).session_store_max_age_days == 90
+    assert "session_store_max_age_days" in caplog.text
+
+
+@pytest.mark.parametrize(("value", "days"), [("30", 30), (0, 0), (-1, -1), (7.9, 7)])
+def test_an_age_that_is_a_number_is_taken(value: Any, days: int) -> None:
+    assert StoreConfig(session_store_max_age_days=value).session_store_max_age_days == days
+
+
+def test_a_configuration_is_frozen() -> None:
+    with pytest.raises(ValidationError):
+        StoreConfig().namespace = "other"  # type: ignore[misc]
