@@ -171,13 +171,15 @@ local function rebind(new_id, policy, ...)
 end
 -- end shared
 
+-- Whether the conversation that ends had any tokens.
 local function had_activity()
   for _, field in ipairs({ 'total_tokens', 'last_prompt_tokens', 'input_tokens', 'output_tokens',
     'cache_read_tokens', 'cache_write_tokens' }) do
     if entry[field] and entry[field] ~= '0' then
-      return '1'
+      return true
     end
   end
+  return false
 end
 
 -- Why the session is due for a reset, or nil. The policy is asked before the mark of an
@@ -229,18 +231,10 @@ if exists and not force_new and not reason then
   return flat
 end
 
--- shared: indexes
--- Scripts don't roll back: an index of a wrong type ends the script before its first write.
-local function damaged_index(...)
-  for _, index in ipairs({ ... }) do
-    local kind = redis.call('TYPE', index).ok
-    if kind ~= 'zset' and kind ~= 'none' then
-      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a sorted set')
-    end
-  end
+fault = damaged_index(session_ids_index, active_index)
+if fault then
+  return fault
 end
--- end shared
-
 if force_new then
   remember('1')
 end
@@ -251,11 +245,11 @@ if not exists then
     'version', '1', 'replica', replica, unpack(ARGV, rules_at + 8 * rule_count))
   return redis.call('HGETALL', entry_key)
 end
-if not reason then
-  return rebind(proposed_id, policy, 'replica', replica)
+local changed = { 'replica', replica }
+if reason then
+  changed = { 'replica', replica, 'was_auto_reset', '1', 'auto_reset_reason', reason }
+  if had_activity() then
+    changed[7], changed[8] = 'reset_had_activity', '1'
+  end
 end
-if had_activity() then
-  return rebind(proposed_id, policy, 'replica', replica, 'was_auto_reset', '1', 'auto_reset_reason', reason,
-    'reset_had_activity', '1')
-end
-return rebind(proposed_id, policy, 'replica', replica, 'was_auto_reset', '1', 'auto_reset_reason', reason)
+return rebind(proposed_id, policy, unpack(changed))

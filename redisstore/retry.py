@@ -24,14 +24,16 @@ from redisstore.errors import (
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.5
 
-TRANSIENT = (
+FAILURES = (rx.RedisError, rx.RedisClusterException, OSError)
+"""All that redis-py raises when a command fails; a time-out of asyncio is an ``OSError``."""
+
+_TRANSIENT = (
     rx.ConnectionError,
     rx.TimeoutError,
     rx.BusyLoadingError,
     rx.ReadOnlyError,
     rx.ClusterError,
     rx.RedisClusterException,
-    TimeoutError,
     OSError,
 )
 _REFUSALS = (rx.AuthenticationError, rx.AuthorizationError, rx.NoPermissionError)
@@ -58,11 +60,19 @@ def translated(error: Exception, key: str) -> RedisStoreError | None:
         return StoreRefused(f"Redis refused: {text}")
     if isinstance(error, rx.OutOfMemoryError) or text.startswith("OOM"):
         return StoreFull(f"Redis takes no more writes, maxmemory is reached: {text}")
-    if isinstance(error, TRANSIENT) or text.startswith(_TRANSIENT_CODES):
+    if isinstance(error, _TRANSIENT) or text.startswith(_TRANSIENT_CODES):
         return None
     if text.startswith("WRONGTYPE"):
         return CorruptEntry(key, text)
     return from_script(text) or StoreRefused(f"Redis refused: {text}")
+
+
+def pipeline_options(*, clustered: bool) -> dict[str, bool]:
+    """Return how a pipeline is executed: errors come back in their places.
+
+    A Cluster pipeline would send again by itself what failed; that is the runner's to do.
+    """
+    return {"raise_on_error": False} | ({"allow_redirections": False} if clustered else {})
 
 
 class Attempts:

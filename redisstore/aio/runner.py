@@ -14,7 +14,7 @@ from redis import exceptions as rx
 from redisstore.calls.call import Ask, Call, ItemT, Sweep
 from redisstore.config import StoreConfig
 from redisstore.connect import AsyncClient, Connection
-from redisstore.retry import Attempts, translated
+from redisstore.retry import FAILURES, Attempts, pipeline_options, translated
 from redisstore.scripts import Library, library
 from redisstore.sync.runner import SCAN_COUNT
 
@@ -29,6 +29,7 @@ class AsyncRunner:
         self.library: Library = library(shebang=connection.knows_shebang)
         self.on_unknown_script: Call[Any] | None = None
         self._config = config
+        self._pipelined = pipeline_options(clustered=connection.clustered)
 
     async def run(self, call: Call[T]) -> T:
         """Run one call: one round trip, unless the server has to be told the script."""
@@ -43,8 +44,8 @@ class AsyncRunner:
             pipeline.execute_command(*call.by_sha(self.library))
         try:
             async with asyncio.timeout(self._config.socket_timeout):
-                replies: list[Any] = await pipeline.execute(raise_on_error=False)
-        except (rx.RedisError, OSError, TimeoutError):
+                replies: list[Any] = await pipeline.execute(**self._pipelined)
+        except FAILURES:
             return [await self.run(call) for call in calls]
         return [
             await self.run(call) if isinstance(reply, Exception) else call.decode(reply)
@@ -71,7 +72,7 @@ class AsyncRunner:
         try:
             async for key in client.scan_iter(match=pattern, count=SCAN_COUNT):
                 yield key
-        except (rx.RedisError, OSError) as error:
+        except FAILURES as error:
             final = translated(error, pattern)
             attempts = Attempts(self._config.deadline, 0)
             raise (final or attempts.exhausted(self.connection.label, error)) from error
@@ -107,7 +108,7 @@ class AsyncRunner:
                     await asyncio.to_thread(self.connection.revive)
                 async with asyncio.timeout(attempts.left()):
                     return await send()
-            except (rx.RedisError, OSError, TimeoutError) as error:
+            except FAILURES as error:
                 if final := translated(error, key):
                     raise final from error
                 failure = error

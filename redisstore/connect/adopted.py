@@ -83,7 +83,7 @@ def _imitated(client: Any, *, clustered: bool) -> bool:  # noqa: ANN401 - any of
 
 def _label(client: Any, *, clustered: bool) -> str:  # noqa: ANN401 - likewise
     if clustered:
-        nodes = client.get_nodes() or client.startup_nodes
+        nodes = client.get_nodes() or client.nodes_manager.startup_nodes.values()
         return "redis+cluster://" + ",".join(f"{node.host}:{node.port}" for node in nodes)
     pool = client.connection_pool
     if hasattr(pool, "service_name"):

@@ -100,7 +100,7 @@ def cluster_client(target: Target, config: StoreConfig) -> redis.RedisCluster:
         return BoundedCluster(
             startup_nodes=nodes, retry=Retry(NoBackoff(), 0), **_options(target, config)
         )
-    except (rx.RedisError, OSError) as error:
+    except (rx.RedisError, rx.RedisClusterException, OSError) as error:
         raise _told(error, target.label) from error
 
 

@@ -26,18 +26,23 @@ class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
     Closing it closes the connections to the sentinels too, which redis-py leaves open.
     """
 
-    def disconnect(self, inuse_connections: bool = True) -> None:  # noqa: FBT001, FBT002, RUF100 - redis-py's
+    def disconnect(self, inuse_connections: bool = True) -> None:
         """Disconnect from the master, and from the sentinels unless only idle ones are meant."""
-        super().disconnect(inuse_connections)
         if inuse_connections:
+            super().disconnect()
             for sentinel in self.sentinel_manager.sentinels:
                 sentinel.close()
+            return
+        # Not left to redis-py: before version 7 its blocking pools can't spare those in use.
+        for connection in list(self.pool.queue):
+            if connection is not None:
+                connection.disconnect()
 
 
 class AsyncSentinelPool(AsyncSentinelConnectionPool, AsyncBlockingConnectionPool):
     """The same for asyncio."""
 
-    async def disconnect(self, inuse_connections: bool = True) -> None:  # noqa: FBT001, FBT002, RUF100 - likewise
+    async def disconnect(self, inuse_connections: bool = True) -> None:
         """Disconnect from the master, and from the sentinels unless only idle ones are meant."""
         await super().disconnect(inuse_connections)
         if inuse_connections:

@@ -59,6 +59,7 @@ _CONFIGURED = {
 
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _HIGHEST_PORT = 65_535
+_OPTION_NAME = re.compile(r"[a-z_]{1,40}")
 _MEMORY_NAME = re.compile(r"[A-Za-z0-9._-]*")
 
 
@@ -134,12 +135,15 @@ def _refuse(problem: str) -> NoReturn:
 def _options(query: str, kind: Kind, *, tls: bool) -> dict[str, str]:
     options = dict(parse_qsl(query, keep_blank_values=True))
     known = _OPTIONS[kind] | (_TLS if tls else frozenset())
+    if not all(_OPTION_NAME.fullmatch(name) for name in options):
+        # Not repeated: it is likely the rest of a password.
+        _refuse("an option is misspelled; in a user name or a password, write ? as %3F")
     for name in sorted(options.keys() - known):
         if name in _TLS and kind in {"single", "cluster", "sentinel"}:
             _refuse(f"option {name} needs TLS: a scheme that begins with rediss")
         if name in _CONFIGURED:
             _refuse(f"option {name}: set {_CONFIGURED[name]} in the configuration instead")
-        _refuse(f"unknown option {name:.40}; there are {', '.join(sorted(known)) or 'none'}")
+        _refuse(f"unknown option {name}; there are {', '.join(sorted(known)) or 'none'}")
     return options
 
 

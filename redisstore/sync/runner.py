@@ -16,7 +16,7 @@ from redis import exceptions as rx
 from redisstore.calls.call import Ask, Call, ItemT, Sweep
 from redisstore.config import StoreConfig
 from redisstore.connect import Connection, SyncClient
-from redisstore.retry import Attempts, translated
+from redisstore.retry import FAILURES, Attempts, pipeline_options, translated
 from redisstore.scripts import Library, library
 
 T = TypeVar("T")
@@ -32,6 +32,7 @@ class Runner:
         self.on_unknown_script: Call[Any] | None = None
         """Run before a script is sent anew: the server may be another than it was."""
         self._config = config
+        self._pipelined = pipeline_options(clustered=connection.clustered)
 
     def run(self, call: Call[T]) -> T:
         """Run one call: one round trip, unless the server has to be told the script."""
@@ -45,8 +46,8 @@ class Runner:
         for call in calls:
             pipeline.execute_command(*call.by_sha(self.library))
         try:
-            replies: list[Any] = pipeline.execute(raise_on_error=False)
-        except (rx.RedisError, OSError):
+            replies: list[Any] = pipeline.execute(**self._pipelined)
+        except FAILURES:
             return [self.run(call) for call in calls]
         # A call that failed in the crowd is run again by itself, with retries of its own.
         return [
@@ -103,7 +104,7 @@ class Runner:
                 if failure is not None and self.connection.revive is not None:
                     self.connection.revive()
                 return send()
-            except (rx.RedisError, OSError) as error:
+            except FAILURES as error:
                 if final := translated(error, key):
                     raise final from error
                 failure = error
@@ -112,7 +113,7 @@ class Runner:
     def _guarded(self, start: Callable[[], Iterator[T]], key: str) -> Iterator[T]:
         try:
             yield from start()
-        except (rx.RedisError, OSError) as error:
+        except FAILURES as error:
             final = translated(error, key)
             attempts = Attempts(self._config.deadline, 0)
             raise (final or attempts.exhausted(self.connection.label, error)) from error
