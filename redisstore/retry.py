@@ -67,14 +67,6 @@ def translated(error: Exception, key: str) -> RedisStoreError | None:
     return from_script(text) or StoreRefused(f"Redis refused: {text}")
 
 
-def pipeline_options(*, clustered: bool) -> dict[str, bool]:
-    """Return how a pipeline is executed: errors come back in their places.
-
-    A Cluster pipeline would send again by itself what failed; that is the runner's to do.
-    """
-    return {"raise_on_error": False} | ({"allow_redirections": False} if clustered else {})
-
-
 class Attempts:
     """When to try, within a deadline: iterate for the pauses to make before each attempt.
 

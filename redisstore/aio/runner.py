@@ -6,6 +6,7 @@ A cancelled call may have been applied; repeating it is as safe as after a lost 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
@@ -14,11 +15,12 @@ from redis import exceptions as rx
 from redisstore.calls.call import Ask, Call, ItemT, Sweep
 from redisstore.config import StoreConfig
 from redisstore.connect import AsyncClient, Connection
-from redisstore.retry import FAILURES, Attempts, pipeline_options, translated
+from redisstore.retry import FAILURES, Attempts, translated
 from redisstore.scripts import Library, library
-from redisstore.sync.runner import SCAN_COUNT
+from redisstore.sync.runner import SCAN_COUNT, UNSENT
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 
 class AsyncRunner:
@@ -29,26 +31,29 @@ class AsyncRunner:
         self.library: Library = library(shebang=connection.knows_shebang)
         self.on_unknown_script: Call[Any] | None = None
         self._config = config
-        self._pipelined = pipeline_options(clustered=connection.clustered)
 
     async def run(self, call: Call[T]) -> T:
         """Run one call: one round trip, unless the server has to be told the script."""
-        return call.decode(await self._repeat(lambda: self._send(call), call.keys[0]))
+        return await self._run(call, self._attempts())
 
     async def run_all(self, calls: Sequence[Call[Any]]) -> list[Any]:
         """Run independent calls, pipelined: one round trip for all, on Cluster one a node."""
         if len(calls) == 1:
             return [await self.run(calls[0])]
-        pipeline = self.connection.client.pipeline(transaction=False)
+        attempts = self._attempts()
+        replies: list[Any] = [UNSENT] * len(calls)
+        pipeline: Any = self.connection.client.pipeline(transaction=False)
         for call in calls:
             pipeline.execute_command(*call.by_sha(self.library))
+        # A Cluster pipeline would send again by itself what failed.
+        alone = {"allow_redirections": False} if self.connection.clustered else {}
         try:
             async with asyncio.timeout(self._config.socket_timeout):
-                replies: list[Any] = await pipeline.execute(**self._pipelined)
-        except FAILURES:
-            return [await self.run(call) for call in calls]
+                replies = await pipeline.execute(raise_on_error=False, **alone)
+        except FAILURES as error:
+            _log.debug("a pipeline broke, its calls are repeated one by one: %s", error)
         return [
-            await self.run(call) if isinstance(reply, Exception) else call.decode(reply)
+            await self._run(call, attempts) if isinstance(reply, Exception) else call.decode(reply)
             for call, reply in zip(calls, replies, strict=True)
         ]
 
@@ -79,7 +84,9 @@ class AsyncRunner:
 
     async def info(self, section: str) -> dict[str, Any]:
         """Read one section of INFO, from one of the masters."""
-        return await self._repeat(lambda: self.connection.client.info(section), section)
+        return await self._repeat(
+            lambda: self.connection.client.info(section), section, self._attempts()
+        )
 
     async def close(self) -> None:
         """Close the connections."""
@@ -97,8 +104,13 @@ class AsyncRunner:
     async def _send_text(self, client: Any, call: Call[Any]) -> Any:  # noqa: ANN401 - redis-py's
         return await client.execute_command(*call.by_text(self.library))
 
-    async def _repeat(self, send: Callable[[], Awaitable[T]], key: str) -> T:
-        attempts = Attempts(self._config.deadline, self._config.socket_timeout)
+    def _attempts(self) -> Attempts:
+        return Attempts(self._config.deadline, self._config.socket_timeout)
+
+    async def _run(self, call: Call[T], attempts: Attempts) -> T:
+        return call.decode(await self._repeat(lambda: self._send(call), call.keys[0], attempts))
+
+    async def _repeat(self, send: Callable[[], Awaitable[T]], key: str, attempts: Attempts) -> T:
         failure: Exception | None = None
         for pause in attempts:
             if pause:

@@ -7,20 +7,24 @@ within the deadline when a reply is lost, and raises nothing but ``RedisStoreErr
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
+import redis
 from redis import exceptions as rx
 
 from redisstore.calls.call import Ask, Call, ItemT, Sweep
 from redisstore.config import StoreConfig
 from redisstore.connect import Connection, SyncClient
-from redisstore.retry import FAILURES, Attempts, pipeline_options, translated
+from redisstore.retry import FAILURES, Attempts, translated
 from redisstore.scripts import Library, library
 
 T = TypeVar("T")
 SCAN_COUNT = 500
+UNSENT = rx.ConnectionError("not sent: the pipeline broke before")
+_log = logging.getLogger(__name__)
 
 
 class Runner:
@@ -32,28 +36,45 @@ class Runner:
         self.on_unknown_script: Call[Any] | None = None
         """Run before a script is sent anew: the server may be another than it was."""
         self._config = config
-        self._pipelined = pipeline_options(clustered=connection.clustered)
 
     def run(self, call: Call[T]) -> T:
         """Run one call: one round trip, unless the server has to be told the script."""
-        return call.decode(self._repeat(lambda: self._send(call), call.keys[0]))
+        return self._run(call, self._attempts())
 
     def run_all(self, calls: Sequence[Call[Any]]) -> list[Any]:
         """Run independent calls, pipelined: one round trip for all, on Cluster one a node."""
         if len(calls) == 1:
             return [self.run(calls[0])]
-        pipeline = self.connection.client.pipeline(transaction=False)
-        for call in calls:
-            pipeline.execute_command(*call.by_sha(self.library))
+        attempts = self._attempts()
+        replies: list[Any] = [UNSENT] * len(calls)
         try:
-            replies: list[Any] = pipeline.execute(**self._pipelined)
-        except FAILURES:
-            return [self.run(call) for call in calls]
-        # A call that failed in the crowd is run again by itself, with retries of its own.
+            for client, places in self._crowds(calls).items():
+                pipeline: Any = client.pipeline(transaction=False)
+                for place in places:
+                    pipeline.execute_command(*calls[place].by_sha(self.library))
+                for place, reply in zip(
+                    places, pipeline.execute(raise_on_error=False), strict=True
+                ):
+                    replies[place] = reply
+        except FAILURES as error:
+            _log.debug("a pipeline broke, its calls are repeated one by one: %s", error)
+        # A call that failed in the crowd is run again by itself, within what is left of the time.
         return [
-            self.run(call) if isinstance(reply, Exception) else call.decode(reply)
+            self._run(call, attempts) if isinstance(reply, Exception) else call.decode(reply)
             for call, reply in zip(calls, replies, strict=True)
         ]
+
+    def _crowds(self, calls: Sequence[Call[Any]]) -> dict[redis.Redis, list[int]]:
+        # A pipeline of redis-py's Cluster client would send again, one after the other and each
+        # with a time-out of its own, what a dead node did not answer.
+        client = self.connection.client
+        if not isinstance(client, redis.RedisCluster):
+            return {client: list(range(len(calls)))}
+        crowds: dict[redis.Redis, list[int]] = {}
+        for place, call in enumerate(calls):
+            node = client.get_node_from_key(call.keys[0])
+            crowds.setdefault(client.get_redis_connection(node), []).append(place)
+        return crowds
 
     def drive(self, sweep: Sweep[ItemT]) -> Iterator[ItemT]:
         """Run a sweep: make the calls it asks for and pass on the items it yields."""
@@ -76,7 +97,7 @@ class Runner:
 
     def info(self, section: str) -> dict[str, Any]:
         """Read one section of INFO, from one of the masters."""
-        return self._repeat(lambda: self.connection.client.info(section), section)
+        return self._repeat(lambda: self.connection.client.info(section), section, self._attempts())
 
     def close(self) -> None:
         """Close the connections."""
@@ -94,8 +115,13 @@ class Runner:
     def _send_text(self, client: Any, call: Call[Any]) -> Any:  # noqa: ANN401 - redis-py's
         return client.execute_command(*call.by_text(self.library))
 
-    def _repeat(self, send: Callable[[], T], key: str) -> T:
-        attempts = Attempts(self._config.deadline, self._config.socket_timeout)
+    def _attempts(self) -> Attempts:
+        return Attempts(self._config.deadline, self._config.socket_timeout)
+
+    def _run(self, call: Call[T], attempts: Attempts) -> T:
+        return call.decode(self._repeat(lambda: self._send(call), call.keys[0], attempts))
+
+    def _repeat(self, send: Callable[[], T], key: str, attempts: Attempts) -> T:
         failure: Exception | None = None
         for pause in attempts:
             if pause:

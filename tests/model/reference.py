@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 LARGEST_COUNTER = 2**53
 TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+ALL_TOKENS = (*TOKENS, "total_tokens", "last_prompt_tokens")
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class ReferenceStore:
             flags = {
                 "was_auto_reset": True,
                 "auto_reset_reason": reason,
-                "reset_had_activity": old.total_tokens > 0,
+                "reset_had_activity": any(getattr(old, name) for name in ALL_TOKENS),
             }
             return self._store(self._anew(old, fresh, replica=replica, **flags), policy)
         return self._store(self._changed(old, active=True, replica=replica), policy)
@@ -118,9 +119,14 @@ class ReferenceStore:
         """Mark a session as interrupted, unless it is suspended."""
         if key not in self.entries or self.entries[key].suspended:
             return False
-        return self._mark(
-            key, resume_pending=True, resume_reason=reason, last_resume_marked_at=self.now
+        self.entries[key] = self._changed(
+            self.entries[key],
+            active=False,
+            resume_pending=True,
+            resume_reason=reason,
+            last_resume_marked_at=self.now,
         )
+        return True
 
     def clear_resume_pending(self, key: SessionKey) -> bool:
         """Take the mark off."""
@@ -286,9 +292,10 @@ class ReferenceStore:
         if reason := reason_to_reset(policy, entry.updated_at, self.now, self._zone):
             return reason
         window = timedelta(seconds=self._config.resume_freshness_window)
-        marked_at = entry.last_resume_marked_at
-        if entry.resume_pending and policy.mode != "none" and window and marked_at is not None:
-            return "resume_pending_expired" if self.now - marked_at > window else None
+        # A mark that came without its time (an import) is as old as the last activity.
+        age = self.now - (entry.last_resume_marked_at or entry.updated_at)
+        if entry.resume_pending and policy.mode != "none" and window and age > window:
+            return "resume_pending_expired"
         return None
 
     def _first(
@@ -335,7 +342,7 @@ class ReferenceStore:
 
     def _mark(self, key: SessionKey, **changes: Any) -> bool:
         old = self.entries.get(key)
-        if old is not None:
+        if old is not None and old.model_copy(update=changes) != old:
             self.entries[key] = self._changed(old, active=False, **changes)
         return old is not None
 
