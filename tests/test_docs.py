@@ -1,0 +1,141 @@
+"""The documentation is run: every command line, every Python block, the least permissions."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from redisstore import SessionStore, StoreConfig
+from redisstore.embedded import EmbeddedServer
+from tests.commands import ROOT, shell_lines
+from tests.conftest import Sites
+from tests.entries import DAY, NOW, aged, key, put, source
+from tests.servers import BACKEND_NAMES, Server, require
+
+DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "operations.md"]
+SESSIONS = "redisstore/demo/sessions.json"
+EVERY_DOCUMENT = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")])
+
+
+@pytest.fixture
+def shell(tmp_path: Path, sites: Sites) -> Iterator[dict[str, str]]:
+    """A stranger's shell: ``redisstore`` on the path, a Redis of its own, a sessions file at hand."""
+    command = tmp_path / "bin" / "redisstore"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m redisstore "$@"\n')
+    command.chmod(command.stat().st_mode | stat.S_IXUSR)
+    sessions = tmp_path / SESSIONS
+    sessions.parent.mkdir(parents=True)
+    shutil.copy(ROOT / SESSIONS, sessions)
+    server = sites.server("valkey-9.1")
+    with server.client(db=5) as client:
+        client.flushdb()
+        yield {
+            "PATH": f"{command.parent}:{os.environ['PATH']}",
+            "HOME": str(tmp_path),
+            "XDG_DATA_HOME": str(tmp_path / "data"),
+            "REDISSTORE_URL": server.url(5),
+            "NO_COLOR": "1",
+        }
+        client.flushdb()
+    EmbeddedServer(tmp_path / "data" / "redisstore").stop()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_of_a_document_works(
+    document: Path, shell: dict[str, str], tmp_path: Path
+) -> None:
+    """In the order in which it is written; later lines stand on earlier ones."""
+    if document.name != "README.md":
+        imported = f"redisstore import {SESSIONS} --timezone UTC"
+        subprocess.run(imported, shell=True, cwd=tmp_path, env=shell, check=True)
+    ran = 0
+    for line in shell_lines(document):
+        if line.startswith("export "):
+            name, _, value = line.removeprefix("export ").partition("=")
+            shell.setdefault(name, value)
+        elif line.startswith("make "):
+            subprocess.run(line.replace("make", "make -n", 1), shell=True, cwd=ROOT, check=True)
+        elif "pip install" in line:
+            assert set(re.findall(r"\[(\w+)\]", line)) <= set(extras())
+        else:
+            assert "redisstore " in line
+            done = subprocess.run(
+                line,
+                shell=True,
+                cwd=tmp_path,
+                env=shell,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            # A server of the tests keeps nothing on disk: the doctor warns, and finds no fault.
+            assert done.returncode == 0, (line, done.stdout, done.stderr)
+        ran += 1
+    assert ran > 5
+
+
+def extras() -> dict[str, list[str]]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    found: dict[str, list[str]] = project["optional-dependencies"]
+    return found
+
+
+def test_the_python_of_the_readme_runs(
+    shell: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", shell["XDG_DATA_HOME"])
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.S | re.M)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})  # noqa: S102 - what a reader would do
+    assert "PruneReport" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("document", EVERY_DOCUMENT, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text("utf-8")):
+        if "://" not in target:
+            assert (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("backend", BACKEND_NAMES)
+def test_the_least_permissions_are_enough(backend: str) -> None:
+    require(backend)
+    operations = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    rule = re.search(r"^```acl\n(.*?)\n```", operations, re.S | re.M)
+    assert rule is not None
+    with Server(backend) as server, server.client() as admin:
+        _, name, *permissions = rule[1].split()
+        admin.execute_command("ACL", "SETUSER", name, "reset", *permissions)  # type: ignore[no-untyped-call]
+        url = server.url().replace("redis://", "redis://gateway:change-me@")
+        with SessionStore.from_url(url, config=StoreConfig()) as store:
+            put(store, [aged("old", 100 * DAY), aged("older", 200 * DAY)])
+            ada = store.get_or_create_session(source("ada"))
+            store.update_session(ada.session_key, input_tokens=1)
+            store.mark_resume_pending(ada.session_key)
+            store.clear_resume_pending(ada.session_key)
+            store.set_model_override(ada.session_key, {"model": "m"})
+            store.suspend_session(ada.session_key)
+            store.get_or_create_session(source("ada"), force_new=True)
+            store.reset_session(ada.session_key)
+            store.switch_session(ada.session_key, ada.session_id)
+            assert store.lookup_by_session_id(ada.session_id) is not None
+            with store.hold_process(key("old"), "cron"):
+                assert len(store.list_holds(key("old"))) == 1
+                assert store.prune_old_entries(before=NOW - 90 * DAY).removed == 1
+            assert store.suspend_recently_active() == 1
+            assert len(list(store.list_sessions(only="resume_pending"))) == 1
+            assert store.delete_session(key("old"))
+            assert store.count_sessions() == 1
+            assert list(store.audit()) == []
+            assert store.server_info().version >= (7, 0)
