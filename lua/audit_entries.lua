@@ -6,7 +6,7 @@
 -- ARGV[1]  repair     '1': add what is missing; an entry that is itself damaged is left alone
 -- ARGV[2]  ...        session keys
 -- Returns  pairs of session key and what is wrong
--- Errors   CORRUPT (an index)
+-- Errors   none: with an index of a wrong type, which audit_index.lua reports, nothing can be said
 -- Example  redis-cli --eval lua/audit_entries.lua '{redisstore}:' '{redisstore}:updated_at' , '' agent:main:telegram:dm:42
 
 local prefix, updated_at_index, repair = KEYS[1], KEYS[2], ARGV[1] == '1'
@@ -33,9 +33,8 @@ local function damaged_index(...)
 end
 -- end shared
 
-local fault = damaged_index(updated_at_index, session_ids_index, active_index)
-if fault then
-  return fault
+if damaged_index(updated_at_index, session_ids_index, active_index) then
+  return {}
 end
 
 local NEEDED = { 'version', 'created_at', 'updated_at' }
@@ -106,6 +105,11 @@ for i = 2, #ARGV do
       report(session_key, 'is in the active set, but has no holds')
       if repair then
         redis.call('ZREM', active_index, session_key)
+      end
+    elseif lapses and tonumber(lapses) < tonumber(last[2]) then
+      report(session_key, 'lapses in the active set before its last hold does')
+      if repair then
+        redis.call('ZADD', active_index, last[2], session_key)
       end
     end
   end

@@ -8,7 +8,7 @@
 -- ARGV[2]  limit      members to look at, 1 to 1000
 -- ARGV[3]  repair     '1': take out members without an entry
 -- Returns  rank to go on at, '' at the end; then pairs of member and what is wrong
--- Errors   CORRUPT (an index)
+-- Errors   none: an index of a wrong type is reported like a member
 -- Example  redis-cli --eval lua/audit_index.lua '{redisstore}:' '{redisstore}:session_ids' , 0 100 ''
 
 local prefix, index = KEYS[1], KEYS[2]
@@ -35,9 +35,8 @@ local function damaged_index(...)
 end
 -- end shared
 
-local fault = damaged_index(index)
-if fault then
-  return fault
+if damaged_index(index) then
+  return { '', '', 'is not a sorted set' }
 end
 
 -- An id may hold spaces: the member is sound if it is bound at any of them.

@@ -173,7 +173,7 @@ local report = {
   'repaired', whole(repaired), 'suspended', whole(kept.suspended), 'active', whole(kept.active),
   'damaged', whole(kept.damaged), 'removed', removed,
 }
-if not dry_run then
+if not dry_run and #removed + repaired > 0 then
   remember(cjson.encode(report))
 end
 return report

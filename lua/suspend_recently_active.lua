@@ -96,5 +96,7 @@ if #recent < 2 * limit then
   last_score, last_member = '', ''
 end
 local report = { 'since', whole(since), 'marked', whole(marked), 'after_score', last_score, 'after_member', last_member }
-remember(cjson.encode(report))
+if marked > 0 then
+  remember(cjson.encode(report))
+end
 return report

@@ -142,4 +142,6 @@ def configured(
         return StoreConfig.model_validate({**settings, **overrides})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise InvalidInput(".".join(map(str, first["loc"])), first["msg"]) from error
+        raise InvalidInput(
+            ".".join(map(str, first["loc"])) or "environment", first["msg"]
+        ) from error

@@ -18,7 +18,7 @@ class ServerInfo:
     last_write_ok: bool
     """Whether the last save, or write to the append-only file, worked."""
     has_snapshots: bool
-    """Whether a snapshot was ever saved, or is due to be."""
+    """Whether a snapshot was saved, or loaded, since the server started."""
     maxmemory: int
     """Bytes; 0: no limit."""
     eviction_policy: str
@@ -38,7 +38,9 @@ class ServerInfo:
             append_only=bool(info.get("aof_enabled")),
             last_write_ok=info.get("rdb_last_bgsave_status", "ok") == "ok"
             and info.get("aof_last_write_status", "ok") == "ok",
-            has_snapshots=int(info.get("rdb_saves", 0)) > 0,
+            has_snapshots=any(
+                int(info.get(count, 0)) > 0 for count in ("rdb_saves", "rdb_last_load_keys_loaded")
+            ),
             maxmemory=int(info.get("maxmemory", 0)),
             eviction_policy=str(info.get("maxmemory_policy", "noeviction")),
             used_memory=int(info.get("used_memory", 0)),

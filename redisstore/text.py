@@ -26,6 +26,7 @@ Identifier = Annotated[Text, StringConstraints(min_length=1)]
 Word = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 """A platform or chat type: it stands between colons in a session key."""
 
+
 def checked_text(field: str, value: object, *, max_bytes: int, empty: bool = False) -> str:
     """Return ``value`` if it can be stored as it is.
 

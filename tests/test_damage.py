@@ -127,6 +127,11 @@ def test_prune_judges_by_the_entry_and_puts_its_index_right(
     assert raw.zscore(INDEX, key("bad")) == found.updated_at.timestamp() * 1000
 
 
+def lapses_too_early(raw: redis.Redis) -> None:
+    raw.zadd("{damaged}:holds:" + key("bad"), {"cron": 5})
+    raw.zadd("{damaged}:active", {key("bad"): 4})
+
+
 INDEX_DAMAGES: dict[str, tuple[Callable[[redis.Redis], object], str]] = {
     "member without entry": (lambda raw: raw.delete(ENTRY), "has no entry"),
     "entry without member": (lambda raw: raw.zrem(INDEX, key("bad")), "missing in the updated_at"),
@@ -145,6 +150,7 @@ INDEX_DAMAGES: dict[str, tuple[Callable[[redis.Redis], object], str]] = {
         lambda raw: raw.zadd("{damaged}:active", {key("bad"): 5}),
         "has no holds",
     ),
+    "active before its holds": (lapses_too_early, "before its last hold does"),
     "holds without active": (
         lambda raw: raw.zadd("{damaged}:holds:" + key("bad"), {"cron": 5}),
         "missing in the active set",
@@ -207,3 +213,28 @@ def test_a_late_write_after_a_delete_makes_no_half_entry(
     assert store.reset_session(bad) is None
     assert raw.exists(ENTRY) == 0
     assert list(store.audit()) == []
+
+
+@pytest.mark.parametrize("index", ["updated_at", "session_ids", "expiry", "active"])
+def test_an_audit_names_an_index_of_a_wrong_type(
+    store: SessionStore, raw: redis.Redis, index: str
+) -> None:
+    raw.delete("{damaged}:" + index)
+    raw.set("{damaged}:" + index, "not an index")
+    faults = list(store.audit(repair=True))
+    assert [(fault.where, fault.problem) for fault in faults] == [
+        ("{damaged}:" + index, "is not a sorted set")
+    ]
+
+
+def test_what_creates_nothing_leaves_no_trace_in_an_empty_redis(raw: redis.Redis) -> None:
+    store = SessionStore(raw, config=StoreConfig(namespace="damaged"))
+    assert store.prune_old_entries().removed == 0
+    assert store.suspend_recently_active() == 0
+    assert not store.delete_session(key("bad"))
+    assert not store.suspend_session(key("bad"))
+    assert store.reset_session(key("bad")) is None
+    assert store.renew_holds([(key("bad"), "cron")]) == {(key("bad"), "cron"): None}
+    assert list(store.list_sessions()) == []
+    assert list(store.audit()) == []
+    assert raw.keys("*") == []

@@ -49,7 +49,7 @@ class HoldOperations(StoreBase):
 
         ``redis-cli ZRANGE '{redisstore}:holds:agent:main:telegram:dm:42' 0 -1 WITHSCORES``
         """
-        return await self._write(
+        return await self._run(
             lambda c: holds.take(c, holds.checked(c, session_key, process_id), ttl)
         )
 
@@ -61,7 +61,7 @@ class HoldOperations(StoreBase):
         ``redis-cli ZRANGE '{redisstore}:active' 0 -1 WITHSCORES``
         """
         pairs = list(held)
-        found = await self._run_all(lambda c: holds.renew(c, pairs), claim=False)
+        found = await self._run_all(lambda c: holds.renew(c, pairs))
         return {hold: lapses for part in found for hold, lapses in part.items()}
 
     async def release_hold(self, session_key: SessionKey, process_id: str) -> bool:
@@ -69,7 +69,7 @@ class HoldOperations(StoreBase):
 
         ``redis-cli ZRANGE '{redisstore}:holds:agent:main:telegram:dm:42' 0 -1 WITHSCORES``
         """
-        return await self._write(
+        return await self._run(
             lambda c: holds.release(c, holds.checked(c, session_key, process_id))
         )
 
@@ -78,4 +78,4 @@ class HoldOperations(StoreBase):
 
         ``redis-cli ZRANGE '{redisstore}:holds:agent:main:telegram:dm:42' 0 -1 WITHSCORES``
         """
-        return await self._read(lambda c: holds.listed(c, session_key))
+        return await self._run(lambda c: holds.listed(c, session_key))

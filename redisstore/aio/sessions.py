@@ -21,7 +21,7 @@ class SessionOperations(StoreBase):
 
         ``redis-cli HGETALL '{redisstore}:entry:agent:main:telegram:dm:42'``
         """
-        return await self._read(lambda c: sessions.get(c, session_key))
+        return await self._run(lambda c: sessions.get(c, session_key))
 
     async def get_or_create_session(
         self, source: SessionSource, *, force_new: bool = False
@@ -39,7 +39,7 @@ class SessionOperations(StoreBase):
 
         ``redis-cli HGETALL '{redisstore}:entry:agent:main:telegram:dm:42'``
         """
-        return await self._write(lambda c: sessions.get_or_create(c, source, force_new=force_new))
+        return await self._create(lambda c: sessions.get_or_create(c, source, force_new=force_new))
 
     async def update_session(
         self,
@@ -72,7 +72,7 @@ class SessionOperations(StoreBase):
             "cache_write_tokens": cache_write_tokens,
             "total_tokens": total_tokens,
         }
-        return await self._write(
+        return await self._run(
             lambda c: sessions.update(
                 c,
                 session_key,
@@ -98,7 +98,7 @@ class SessionOperations(StoreBase):
         ``redis-cli HGET '{redisstore}:entry:agent:main:telegram:dm:42' suspended``
         """
         conditions = Conditions(if_session_id, if_version)
-        return await self._write(lambda c: sessions.suspend(c, session_key, conditions))
+        return await self._run(lambda c: sessions.suspend(c, session_key, conditions))
 
     async def mark_resume_pending(
         self,
@@ -115,7 +115,7 @@ class SessionOperations(StoreBase):
         ``redis-cli HGET '{redisstore}:entry:agent:main:telegram:dm:42' resume_reason``
         """
         conditions = Conditions(if_session_id, if_version)
-        return await self._write(
+        return await self._run(
             lambda c: sessions.mark_resume_pending(c, session_key, reason, conditions)
         )
 
@@ -131,9 +131,7 @@ class SessionOperations(StoreBase):
         ``redis-cli HEXISTS '{redisstore}:entry:agent:main:telegram:dm:42' resume_pending``
         """
         conditions = Conditions(if_session_id, if_version)
-        return await self._write(
-            lambda c: sessions.clear_resume_pending(c, session_key, conditions)
-        )
+        return await self._run(lambda c: sessions.clear_resume_pending(c, session_key, conditions))
 
     async def reset_session(
         self,
@@ -150,7 +148,7 @@ class SessionOperations(StoreBase):
         ``redis-cli HGET '{redisstore}:entry:agent:main:telegram:dm:42' session_id``
         """
         conditions = Conditions(if_session_id, if_version)
-        return await self._write(lambda c: sessions.reset(c, session_key, display_name, conditions))
+        return await self._run(lambda c: sessions.reset(c, session_key, display_name, conditions))
 
     async def switch_session(
         self,
@@ -167,7 +165,7 @@ class SessionOperations(StoreBase):
         ``redis-cli HGET '{redisstore}:entry:agent:main:telegram:dm:42' session_id``
         """
         conditions = Conditions(if_session_id, if_version)
-        return await self._write(lambda c: sessions.switch(c, session_key, session_id, conditions))
+        return await self._run(lambda c: sessions.switch(c, session_key, session_id, conditions))
 
     async def set_model_override(
         self,
@@ -184,7 +182,7 @@ class SessionOperations(StoreBase):
         ``redis-cli HGET '{redisstore}:entry:agent:main:telegram:dm:42' override_model``
         """
         conditions = Conditions(if_session_id, if_version)
-        return await self._write(
+        return await self._run(
             lambda c: sessions.set_model_override(c, session_key, override, conditions)
         )
 
@@ -208,4 +206,4 @@ class SessionOperations(StoreBase):
         ``redis-cli EXISTS '{redisstore}:entry:agent:main:telegram:dm:42'``
         """
         conditions = Conditions(if_session_id, if_version)
-        return await self._write(lambda c: sessions.delete(c, session_key, conditions))
+        return await self._run(lambda c: sessions.delete(c, session_key, conditions))

@@ -74,6 +74,8 @@ def _page(
     home: Partition, index: str, rank: int, *, repair: bool
 ) -> Call[tuple[int | None, list[Fault]]]:
     def decode(reply: Sequence[bytes]) -> tuple[int | None, list[Fault]]:
+        if reply[1:2] == [b""]:
+            return None, [Fault(index, as_text(reply[2]))]
         return int(reply[0]) if reply[0] else None, _faults(f"{index} member ", reply[1:])
 
     args = (rank, _PAGE, "1" if repair else "")

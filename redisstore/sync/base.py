@@ -93,25 +93,22 @@ class StoreBase:
     # Arguments are checked, by building the call, before anything is sent; what opening then
     # teaches about the layout goes into the call that is sent.
 
-    def _read(self, build: Callable[[Context], Call[T]]) -> T:
-        return self._run(build, claim=False)
+    # Only what creates sessions lays out a store.
 
-    def _write(self, build: Callable[[Context], Call[T]]) -> T:
+    def _create(self, build: Callable[[Context], Call[T]]) -> T:
         return self._run(build, claim=True)
 
-    def _run(self, build: Callable[[Context], Call[T]], *, claim: bool) -> T:
+    def _run(self, build: Callable[[Context], Call[T]], *, claim: bool = False) -> T:
         call = build(self._opening.context)
         if not self._opening.done:
             self._open(claim=claim)
             call = build(self._opening.context)
         return self._runner.run(call)
 
-    def _run_all(
-        self, build: Callable[[Context], Sequence[Call[Any]]], *, claim: bool
-    ) -> list[Any]:
+    def _run_all(self, build: Callable[[Context], Sequence[Call[Any]]]) -> list[Any]:
         calls = build(self._opening.context)
         if not self._opening.done:
-            self._open(claim=claim)
+            self._open(claim=False)
             calls = build(self._opening.context)
         return self._runner.run_all(calls) if calls else []
 

@@ -49,7 +49,7 @@ class HoldOperations(StoreBase):
 
         ``redis-cli ZRANGE '{redisstore}:holds:agent:main:telegram:dm:42' 0 -1 WITHSCORES``
         """
-        return self._write(lambda c: holds.take(c, holds.checked(c, session_key, process_id), ttl))
+        return self._run(lambda c: holds.take(c, holds.checked(c, session_key, process_id), ttl))
 
     def renew_holds(self, held: Iterable[Hold]) -> Mapping[Hold, datetime | None]:
         """Renew many holds; a value is ``None`` where the session is gone.
@@ -59,7 +59,7 @@ class HoldOperations(StoreBase):
         ``redis-cli ZRANGE '{redisstore}:active' 0 -1 WITHSCORES``
         """
         pairs = list(held)
-        found = self._run_all(lambda c: holds.renew(c, pairs), claim=False)
+        found = self._run_all(lambda c: holds.renew(c, pairs))
         return {hold: lapses for part in found for hold, lapses in part.items()}
 
     def release_hold(self, session_key: SessionKey, process_id: str) -> bool:
@@ -67,11 +67,11 @@ class HoldOperations(StoreBase):
 
         ``redis-cli ZRANGE '{redisstore}:holds:agent:main:telegram:dm:42' 0 -1 WITHSCORES``
         """
-        return self._write(lambda c: holds.release(c, holds.checked(c, session_key, process_id)))
+        return self._run(lambda c: holds.release(c, holds.checked(c, session_key, process_id)))
 
     def list_holds(self, session_key: SessionKey) -> Mapping[str, datetime]:
         """Return the live holds of a session: process id, and when it lapses.
 
         ``redis-cli ZRANGE '{redisstore}:holds:agent:main:telegram:dm:42' 0 -1 WITHSCORES``
         """
-        return self._read(lambda c: holds.listed(c, session_key))
+        return self._run(lambda c: holds.listed(c, session_key))

@@ -21,7 +21,7 @@ class SessionOperations(StoreBase):
 
         ``redis-cli HGETALL '{redisstore}:entry:agent:main:telegram:dm:42'``
         """
-        return self._read(lambda c: sessions.get(c, session_key))
+        return self._run(lambda c: sessions.get(c, session_key))
 
     def get_or_create_session(
         self, source: SessionSource, *, force_new: bool = False
@@ -39,7 +39,7 @@ class SessionOperations(StoreBase):
 
         ``redis-cli HGETALL '{redisstore}:entry:agent:main:telegram:dm:42'``
         """
-        return self._write(lambda c: sessions.get_or_create(c, source, force_new=force_new))
+        return self._create(lambda c: sessions.get_or_create(c, source, force_new=force_new))
 
     def update_session(
         self,
@@ -72,7 +72,7 @@ class SessionOperations(StoreBase):
             "cache_write_tokens": cache_write_tokens,
             "total_tokens": total_tokens,
         }
-        return self._write(
+        return self._run(
             lambda c: sessions.update(
                 c,
                 session_key,
@@ -98,7 +98,7 @@ class SessionOperations(StoreBase):
         ``redis-cli HGET '{redisstore}:entry:agent:main:telegram:dm:42' suspended``
         """
         conditions = Conditions(if_session_id, if_version)
-        return self._write(lambda c: sessions.suspend(c, session_key, conditions))
+        return self._run(lambda c: sessions.suspend(c, session_key, conditions))
 
     def mark_resume_pending(
         self,
@@ -115,9 +115,7 @@ class SessionOperations(StoreBase):
         ``redis-cli HGET '{redisstore}:entry:agent:main:telegram:dm:42' resume_reason``
         """
         conditions = Conditions(if_session_id, if_version)
-        return self._write(
-            lambda c: sessions.mark_resume_pending(c, session_key, reason, conditions)
-        )
+        return self._run(lambda c: sessions.mark_resume_pending(c, session_key, reason, conditions))
 
     def clear_resume_pending(
         self,
@@ -131,7 +129,7 @@ class SessionOperations(StoreBase):
         ``redis-cli HEXISTS '{redisstore}:entry:agent:main:telegram:dm:42' resume_pending``
         """
         conditions = Conditions(if_session_id, if_version)
-        return self._write(lambda c: sessions.clear_resume_pending(c, session_key, conditions))
+        return self._run(lambda c: sessions.clear_resume_pending(c, session_key, conditions))
 
     def reset_session(
         self,
@@ -148,7 +146,7 @@ class SessionOperations(StoreBase):
         ``redis-cli HGET '{redisstore}:entry:agent:main:telegram:dm:42' session_id``
         """
         conditions = Conditions(if_session_id, if_version)
-        return self._write(lambda c: sessions.reset(c, session_key, display_name, conditions))
+        return self._run(lambda c: sessions.reset(c, session_key, display_name, conditions))
 
     def switch_session(
         self,
@@ -165,7 +163,7 @@ class SessionOperations(StoreBase):
         ``redis-cli HGET '{redisstore}:entry:agent:main:telegram:dm:42' session_id``
         """
         conditions = Conditions(if_session_id, if_version)
-        return self._write(lambda c: sessions.switch(c, session_key, session_id, conditions))
+        return self._run(lambda c: sessions.switch(c, session_key, session_id, conditions))
 
     def set_model_override(
         self,
@@ -182,7 +180,7 @@ class SessionOperations(StoreBase):
         ``redis-cli HGET '{redisstore}:entry:agent:main:telegram:dm:42' override_model``
         """
         conditions = Conditions(if_session_id, if_version)
-        return self._write(
+        return self._run(
             lambda c: sessions.set_model_override(c, session_key, override, conditions)
         )
 
@@ -206,4 +204,4 @@ class SessionOperations(StoreBase):
         ``redis-cli EXISTS '{redisstore}:entry:agent:main:telegram:dm:42'``
         """
         conditions = Conditions(if_session_id, if_version)
-        return self._write(lambda c: sessions.delete(c, session_key, conditions))
+        return self._run(lambda c: sessions.delete(c, session_key, conditions))

@@ -45,7 +45,7 @@ class SweepOperations(StoreBase):
 
         ``redis-cli ZRANGE '{redisstore}:session_ids' '[ID ' '(ID!' BYLEX``
         """
-        found = self._run_all(lambda c: listing.lookup(c, session_id), claim=False)
+        found = self._run_all(lambda c: listing.lookup(c, session_id))
         return listing.latest(found)
 
     def count(self) -> Counts:
@@ -53,7 +53,7 @@ class SweepOperations(StoreBase):
 
         ``redis-cli ZCARD '{redisstore}:updated_at'``
         """
-        found = self._run_all(listing.counts, claim=False)
+        found = self._run_all(listing.counts)
         return sum(found, start=Counts())
 
     def count_sessions(self) -> int:

@@ -1,0 +1,194 @@
+"""Commands about the store as a whole: stats, prune, doctor."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from redisstore.calls.prune import PruneBatch, PruneReport
+from redisstore.cli.command import Invocation, WrongUsage, command
+from redisstore.cli.output import Output, moment
+from redisstore.doctor import Finding, examine
+from redisstore.errors import StoreRefused
+from redisstore.keys import SessionKey
+from redisstore.server_info import ServerInfo
+from redisstore.sync.store import SessionStore
+
+_STYLES = {"ok": "green", "warning": "yellow", "fault": "bold red"}
+
+
+@command("url", "namespace", "json")
+def stats(call: Invocation) -> None:
+    """Count sessions, and say what the server is and how much memory it uses."""
+    output = call.output
+    with call.open_store() as store:
+        context = store.layout()
+        counts = store.count()
+        server = _told(store)
+        namespace = store.config.namespace
+    partitions = context.space.partition_count if context else None
+    if output.as_json:
+        facts = {"namespace": namespace, "partitions": partitions, **asdict(counts)}
+        output.record(facts | {"server": server})
+        return
+    output.facts(
+        [
+            ("namespace", namespace),
+            ("partitions", str(partitions or "none yet: there is no store here")),
+            ("sessions", f"{counts.sessions:,}"),
+            ("  active", f"{counts.active:,} (held by a live process)"),
+            ("  expiring", f"{counts.expiring:,} (with a deadline of the reset policy)"),
+            ("  expired", f"{counts.expired:,} (past it)"),
+            ("oldest activity", f"{moment(counts.oldest)} UTC" if counts.oldest else "-"),
+            ("newest activity", f"{moment(counts.newest)} UTC" if counts.newest else "-"),
+            *_server_facts(server),
+        ]
+    )
+
+
+def _told(store: SessionStore) -> ServerInfo | None:
+    """Ask the server about itself; an ACL may well forbid INFO, which no other command needs."""
+    try:
+        return store.server_info()
+    except StoreRefused:
+        return None
+
+
+def _server_facts(server: ServerInfo | None) -> list[tuple[str, str]]:
+    if server is None:
+        return [("server", "refuses INFO")]
+    limit = f"{server.maxmemory:,}" if server.maxmemory else "no limit"
+    return [
+        ("server", f"{server.product} {'.'.join(map(str, server.version))}"),
+        ("memory used", f"{server.used_memory:,} bytes"),
+        ("memory limit", f"{limit} ({server.eviction_policy})"),
+        ("append-only", "yes" if server.append_only else "no"),
+    ]
+
+
+@command("url", "namespace", "json")
+def prune(
+    call: Invocation,
+    before: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ISO-8601",
+            help="Remove what was last active before; with its offset: 2026-08-24T12:00:00+00:00.",
+        ),
+    ] = None,
+    max_age_days: Annotated[
+        float | None,
+        typer.Option(
+            metavar="N",
+            help="Remove what was last active longer ago; 0: nothing.",
+            show_default="REDISSTORE_SESSION_STORE_MAX_AGE_DAYS, else 90",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Change nothing; list what would go.")
+    ] = False,
+) -> None:
+    """Remove sessions without activity since a cutoff.
+
+    Suspended sessions and those held by a live process stay.
+    """
+    output = call.output
+    if before is not None and max_age_days is not None:
+        raise WrongUsage("--before and --max-age-days don't go together: give one of them")
+    cutoff = None if before is None else _aware(before)
+    would_go: list[SessionKey] = []
+    with call.open_store() as store, output.progress("pruning") as advance:
+        looked_at = 0
+
+        def on_batch(batch: PruneBatch) -> None:
+            nonlocal looked_at
+            looked_at += batch.scanned
+            advance(looked_at, None)
+            if dry_run:
+                would_go.extend(batch.removed)
+
+        report = store.prune_old_entries(
+            max_age_days, before=cutoff, dry_run=dry_run, on_batch=on_batch
+        )
+    if output.as_json:
+        facts = {
+            "cutoff": report.cutoff,
+            "dry_run": dry_run,
+            "removed": report.removed,
+            "kept": report.kept,
+            "scanned": report.scanned,
+            "repaired": report.repaired,
+        }
+        output.record(facts | ({"keys": would_go} if dry_run else {}))
+    else:
+        _print_pruned(output, report, would_go)
+
+
+def _aware(text: str) -> datetime:
+    right = "2026-08-24T12:00:00+00:00"
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise WrongUsage(f"--before: {text!r} is no ISO 8601 time; write {right}") from error
+    if parsed.tzinfo is None:
+        raise WrongUsage(
+            f"--before: {text} does not say in which time zone; in UTC it is"
+            f" {parsed.isoformat()}+00:00"
+        )
+    return parsed
+
+
+def _print_pruned(output: Output, report: PruneReport, would_go: list[SessionKey]) -> None:
+    for session_key in would_go:
+        output.say(session_key)
+    if report.cutoff is None:
+        output.say("pruning is switched off: the age is 0 days or less")
+        return
+    done = "to remove" if report.dry_run else "removed"
+    kept = ", ".join(f"{number:,} {reason}" for reason, number in report.kept.items() if number)
+    cutoff = report.cutoff.isoformat(timespec="milliseconds")
+    output.say(f"sessions {done}: {report.removed:,}, last active before {cutoff}", "bold")
+    output.say(f"kept though as old: {kept or 'none'}")
+    if report.repaired:
+        mended = "to put right" if report.dry_run else "put right"
+        output.say(f"index members {mended}: {report.repaired:,}")
+
+
+@command("url", "namespace", "json")
+def doctor(
+    call: Invocation,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Put the indexes right, then look again.")
+    ] = False,
+) -> None:
+    """Check the server's settings and every entry with its indexes. Faults: exit status 1."""
+    output = call.output
+    findings: list[Finding] = []
+    with call.open_store() as store:
+        for finding in examine(store, repair=repair):
+            findings.append(finding)
+            _print_finding(output, finding)
+    numbers = {
+        severity: sum(finding.severity == severity for finding in findings) for severity in _STYLES
+    }
+    output.say(f"faults: {numbers['fault']}, warnings: {numbers['warning']}", "bold")
+    if output.as_json:
+        output.record(
+            {
+                "faults": numbers["fault"],
+                "warnings": numbers["warning"],
+                "findings": findings,
+            }
+        )
+    output.failed = numbers["fault"] > 0
+
+
+def _print_finding(output: Output, finding: Finding) -> None:
+    output.say(
+        f"{finding.severity:8} {finding.check:12} {finding.message}", _STYLES[finding.severity]
+    )
+    if finding.advice:
+        output.say(f"{'':21} {finding.advice}")

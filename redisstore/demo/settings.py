@@ -1,0 +1,31 @@
+"""How the demo and its replicas open the store."""
+
+from __future__ import annotations
+
+from redisstore.config import StoreConfig
+from redisstore.policy import SessionResetPolicy
+
+MESSAGES_AT_ONCE = 6
+"""How many messages a replica handles at the same time."""
+
+HOLD_TTL = 6.0
+"""Seconds; short enough that holds are renewed before one's eyes, every 2 s."""
+
+
+def store_config(url: str, namespace: str, replica: str) -> StoreConfig:
+    """Return a configuration in which nothing that the proof relies on comes from outside."""
+    return StoreConfig(
+        url=url,
+        namespace=namespace,
+        replica=replica,
+        partitions=None,
+        default_reset_policy=SessionResetPolicy(mode="none"),
+        reset_by_platform={},
+        reset_by_type={},
+        group_sessions_per_user=True,
+        thread_sessions_per_user=False,
+        process_hold_ttl=HOLD_TTL,
+        # A machine that is busy with something else should make the demo slow, not wrong.
+        deadline=30.0,
+        socket_timeout=10.0,
+    )

@@ -1,0 +1,148 @@
+"""From a store into ``sessions.json``.
+
+A list that runs newest first misses what is touched before its turn, for that has moved to the
+front. So the export looks again until it finds nothing new; each session is written once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from types import MappingProxyType
+from typing import TextIO
+from zoneinfo import ZoneInfo
+
+from redisstore.aio.store import AsyncSessionStore
+from redisstore.entry import SessionEntry
+from redisstore.errors import CorruptEntry
+from redisstore.sync.store import SessionStore
+from redisstore.transfer.report import BadRow, ExportReport, OnProgress, printable
+from redisstore.transfer.target import replacing
+from redisstore.transfer.times import checked_zone
+from redisstore.transfer.writing import inexact, to_row
+
+_ROWS_A_REPORT = 100
+_MOST_LOOKS = 5
+"""Enough for a busy store, in which each look finds some sessions that were made meanwhile."""
+
+
+def export_file(
+    store: SessionStore,
+    path: str | PathLike[str],
+    *,
+    zone: ZoneInfo | str,
+    on_progress: OnProgress | None = None,
+) -> ExportReport:
+    """Write a store as the gateway's ``sessions.json``, newest first, one row a line.
+
+    ``zone``: the time zone of the gateway that will read it (0.19 takes from the file only sessions
+    that its ``state.db`` lacks). The file is replaced as a whole, with mode 0600, or left as it
+    was. Each row is its session at one moment; for one moment of all of them, stop the writers.
+    Damaged sessions are left out and reported. Lists the store at least twice: one round trip a
+    page and partition.
+
+    Raises:
+        InvalidInput: the file can't be written; the zone is unknown.
+
+    """
+    local = checked_zone(zone)
+    expected = store.count_sessions()
+    with _exporting(path, local, expected, on_progress) as run:
+        while run.looks_again():
+            for entry in store.list_sessions(on_damaged=run.leave_out):
+                run.write(entry)
+    return run.report()
+
+
+async def export_file_async(
+    store: AsyncSessionStore,
+    path: str | PathLike[str],
+    *,
+    zone: ZoneInfo | str,
+    on_progress: OnProgress | None = None,
+) -> ExportReport:
+    """Do what ``export_file`` does, for asyncio; writing to the disk is not awaited."""
+    local = checked_zone(zone)
+    expected = await store.count_sessions()
+    with _exporting(path, local, expected, on_progress) as run:
+        while run.looks_again():
+            async for entry in store.list_sessions(on_damaged=run.leave_out):
+                run.write(entry)
+    return run.report()
+
+
+class _Export:
+    """One export on its way: what is written already, and what was left out."""
+
+    def __init__(
+        self, file: TextIO, zone: ZoneInfo, expected: int, on_progress: OnProgress | None
+    ) -> None:
+        self._file = file
+        self._zone = zone
+        self._expected = expected
+        self._on_progress = on_progress
+        self._seen: set[str] = set()
+        self._seen_before = -1
+        self._looks = 0
+        self._written = 0
+        self._left_out: list[BadRow] = []
+        self._inexact: Counter[str] = Counter()
+
+    def looks_again(self) -> bool:
+        """Say whether the store has to be listed once more."""
+        found, self._seen_before = len(self._seen) - self._seen_before, len(self._seen)
+        self._looks += 1
+        return found > 0 and self._looks <= _MOST_LOOKS
+
+    def write(self, entry: SessionEntry) -> None:
+        """Write an entry, unless an earlier look has found it."""
+        if not self._is_new(entry.session_key):
+            return
+        try:
+            row = to_row(entry, self._zone)
+        except OverflowError as error:
+            self._left_out.append(BadRow(entry.session_key, f"a time has no local form: {error}"))
+            return
+        self._inexact.update(inexact(entry, row, self._zone))
+        self._file.write(",\n" if self._written else "{\n")
+        self._file.write(f"{json.dumps(entry.session_key)}: {json.dumps(row)}")
+        self._written += 1
+        if self._on_progress and self._written % _ROWS_A_REPORT == 0:
+            self._on_progress(self._written, max(self._written, self._expected))
+
+    def leave_out(self, damaged: CorruptEntry) -> None:
+        """Note an entry that can't be read; ``key`` is its Redis key."""
+        if self._is_new(damaged.key):
+            self._left_out.append(BadRow(printable(damaged.key), printable(damaged.problem)))
+
+    def finish(self) -> None:
+        """Close the JSON object."""
+        self._file.write("\n}\n" if self._written else "{}\n")
+        if self._on_progress:
+            self._on_progress(self._written, self._written)
+
+    def report(self) -> ExportReport:
+        return ExportReport(
+            written=self._written,
+            left_out=tuple(self._left_out),
+            inexact=MappingProxyType(dict(self._inexact)),
+        )
+
+    def _is_new(self, key: str) -> bool:
+        known = len(self._seen)
+        self._seen.add(key)
+        return len(self._seen) > known
+
+
+@contextmanager
+def _exporting(
+    path: str | PathLike[str], zone: ZoneInfo, expected: int, on_progress: OnProgress | None
+) -> Iterator[_Export]:
+    with replacing(Path(path)) as file:
+        run = _Export(file, zone, expected, on_progress)
+        yield run
+        run.finish()

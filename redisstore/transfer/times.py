@@ -1,0 +1,59 @@
+"""The file's times: naive, in the local time of the gateway that wrote it.
+
+A wall time that a clock change repeats is its first occurrence, and one that it skips is read
+with the offset from before the change (``fold=0`` of PEP 495).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from redisstore.errors import InvalidInput
+from redisstore.fields import EPOCH, from_ms, to_ms
+
+
+def checked_zone(zone: ZoneInfo | str) -> ZoneInfo:
+    """Return a time zone given as such or by its IANA name, or raise ``InvalidInput``."""
+    if isinstance(zone, ZoneInfo):
+        return zone
+    try:
+        return ZoneInfo(zone)
+    except (KeyError, OSError, TypeError, ValueError) as error:
+        raise InvalidInput(
+            "zone", f"unknown time zone {zone!r:.60}; use one like 'Europe/Berlin'"
+        ) from error
+
+
+def from_file(value: object, zone: ZoneInfo) -> datetime:
+    """Read a time as UTC, rounded down to whole milliseconds. An offset in it is respected.
+
+    Raises:
+        ValueError: it is no ISO 8601 time, or not from 1970 to 9999.
+
+    """
+    if not isinstance(value, str):
+        raise ValueError(f"must be a time as text, not {type(value).__name__}")  # noqa: TRY004 - pydantic collects ValueError
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise ValueError(f"{value!r:.60} is no ISO 8601 time") from error
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=zone)
+    try:
+        utc = moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{value!r:.60} is not from 1970 to 9999") from error
+    if utc < EPOCH:
+        raise ValueError(f"{value!r:.60} is not from 1970 to 9999")
+    return from_ms(to_ms(utc))
+
+
+def to_file(moment: datetime, zone: ZoneInfo) -> str:
+    """Write a time as the gateway does; the second of two equal hours reads as the first.
+
+    Raises:
+        OverflowError: the local time is outside the years 1 to 9999.
+
+    """
+    return moment.astimezone(zone).replace(tzinfo=None).isoformat()
