@@ -8,7 +8,7 @@
 -- ARGV[2]  keep_ms     how long the token is known
 -- ARGV[3]  rule_count  reset rules that follow, eight arguments each
 -- ARGV[4]  ...         the rules, then for each row: session key, number of fields, field, value ...; session_id, created_at and updated_at are needed
--- Returns  for each row 'created', 'updated', 'kept': what is stored is as new or newer, 'future': active more than a day from now, or 'damaged': what is stored can't be compared
+-- Returns  for each row 'created', 'updated', 'kept': what is stored is as new or newer, 'future': active more than ten years from now, or 'damaged': what is stored can't be compared
 -- Errors   CORRUPT (an index), CLOCKSKEW
 -- Example  redis-cli --eval lua/import_sessions.lua '{redisstore}:' '{redisstore}:updated_at' , '' 0 0 agent:main:telegram:dm:42 5 session_id 20261101_090000_0123deadbeef created_at 1793523600000 updated_at 1793523600000 platform telegram chat_id 42
 
@@ -17,7 +17,7 @@ local token, keep_ms = ARGV[1], ARGV[2]
 local rule_count, rules_at = tonumber(ARGV[3]), 4
 local session_ids_index = prefix .. 'session_ids'
 local expiry_index = prefix .. 'expiry'
-local DAY_MS = 86400000
+local TEN_YEARS_MS = 315360000000
 
 -- shared: clock
 local time = redis.call('TIME')
@@ -122,7 +122,7 @@ if fault then
 end
 
 local function verdict(entry_key, updated_at)
-  if updated_at > now + DAY_MS then
+  if updated_at > now + TEN_YEARS_MS then
     return 'future'
   end
   local stored = redis.pcall('HMGET', entry_key, 'updated_at', 'version', 'session_id')

@@ -74,6 +74,9 @@ if exists then
   end
 end
 -- end shared
+if not exists or earlier then
+  return flat
+end
 -- shared: conditions
 if exists and if_session_id ~= '' and entry.session_id ~= if_session_id then
   return redis.error_reply('STALE session_id: it is ' .. entry.session_id .. ', not ' .. if_session_id)
@@ -153,10 +156,6 @@ local function index_activity(policy, updated_at)
   end
 end
 -- end shared
-
-if not exists or earlier then
-  return flat
-end
 
 local updated_at = math.max(now, tonumber(entry.updated_at))
 local changes = { 'updated_at', whole(updated_at), 'version', whole(entry.version + 1) }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from redisstore.errors import InvalidInput, RedisStoreError
@@ -111,6 +112,14 @@ class StoreConfig(BaseSettings):
         except RedisStoreError as error:
             raise ValueError(str(error)) from error
 
+    @model_validator(mode="after")
+    def _warn_of_misspelt_variables(self) -> Self:
+        prefix = "REDISSTORE_"
+        for name in os.environ:
+            if name.startswith(prefix) and name.removeprefix(prefix).lower() not in _FIELDS:
+                _log.warning("%s: there is no such setting, it has no effect", name)
+        return self
+
     @cached_property
     def reset_rules(self) -> ResetRules:
         """The reset policies with their time zone, ready for scripts."""
@@ -120,6 +129,9 @@ class StoreConfig(BaseSettings):
             by_type=self.reset_by_type,
             timezone=ZoneInfo(self.timezone),
         )
+
+
+_FIELDS = frozenset(StoreConfig.model_fields)
 
 
 def configured(

@@ -86,6 +86,15 @@ def test_an_age_that_is_a_number_is_taken(value: Any, days: int) -> None:
     assert StoreConfig(session_store_max_age_days=value).session_store_max_age_days == days
 
 
+def test_a_misspelt_variable_is_not_passed_over_in_silence(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("REDISSTORE_NAMESPCE", "gateway")
+    with caplog.at_level(logging.WARNING):
+        StoreConfig()
+    assert "REDISSTORE_NAMESPCE: there is no such setting" in caplog.text
+
+
 def test_a_configuration_is_frozen() -> None:
     with pytest.raises(ValidationError):
         StoreConfig().namespace = "other"  # type: ignore[misc]

@@ -14,7 +14,7 @@ from redisstore.keys import Partition, SessionKey
 
 Verdict: TypeAlias = Literal["created", "updated", "kept", "future", "damaged"]
 """What became of a row: stored, stored over an older one, or left out because what is stored is as
-new or newer (``kept``), because it was active more than a day from now (``future``), or because
+new or newer (``kept``), because it was active more than ten years from now (``future``), or because
 what is stored can't be compared (``damaged``)."""
 
 Outcome: TypeAlias = "tuple[SessionEntry, Verdict | InvalidInput]"

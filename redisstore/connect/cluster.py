@@ -1,8 +1,8 @@
 """Clients of a Redis Cluster that run a call once, and let callers wait for a connection.
 
 Their retries are off, but MOVED and ASK are followed: redis-py does that in a loop of its own.
-One pipeline is not that strict: a sync one runs commands again, one by one, whose connection was
-lost, unless told not to (``execute(allow_redirections=False)``).
+A sync pipeline of theirs is not that strict: it runs commands again, one by one, whose connection
+was lost. So the runner pipelines to each node by itself.
 
 redis-py's node pools raise when they are exhausted, and its blocking pool does not fit a Cluster:
 a caller that refreshes the topology after a failure keeps its connection meanwhile, so that

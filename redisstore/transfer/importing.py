@@ -22,7 +22,7 @@ from redisstore.transfer.times import checked_zone
 
 _ROWS_A_REPORT = 100
 _REFUSED: dict[Verdict, str] = {
-    "future": "updated_at: is more than a day ahead of the server's clock",
+    "future": "updated_at: is more than ten years ahead of the server's clock",
     "damaged": "row: what the store has for this key is damaged and can't be compared",
 }
 
