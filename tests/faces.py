@@ -26,7 +26,7 @@ class Blocking:
             result = attribute(*args, **kwargs)
             if inspect.isawaitable(result):
                 return self._loop.run_until_complete(_settled(result))
-            if hasattr(result, "__aiter__"):
+            if isinstance(result, AsyncIterator):
                 return iter(self._loop.run_until_complete(_collected(result)))
             return result
 

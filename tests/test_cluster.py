@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import redis
@@ -26,6 +27,15 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 
 def plain(node: Server) -> redis.Redis:
     return node.client(retry=Retry(NoBackoff(), 0))
+
+
+def identity(client: redis.Redis) -> str:
+    raw: bytes = client.execute_command("CLUSTER MYID")  # type: ignore[no-untyped-call]
+    return raw.decode()
+
+
+def has_replicated(client: redis.Redis) -> bool:
+    return bool(client.execute_command("WAIT", 1, 100) == 1)  # type: ignore[no-untyped-call]
 
 
 def test_a_new_store_on_a_cluster_has_64_partitions(cluster: Cluster, namespace: str) -> None:
@@ -74,7 +84,7 @@ def test_a_moving_slot_never_makes_a_second_session(cluster: Cluster, namespace:
     target = next(node for node in cluster.nodes if node is not origin)
     with SessionStore.from_url(config=config) as store, plain(origin) as a, plain(target) as b:
         ada = store.get_or_create_session(source("ada"))
-        origin_id, target_id = (c.execute_command("CLUSTER MYID").decode() for c in (a, b))
+        origin_id, target_id = (identity(client) for client in (a, b))
         b.execute_command("CLUSTER SETSLOT", home.slot, "IMPORTING", origin_id)
         a.execute_command("CLUSTER SETSLOT", home.slot, "MIGRATING", target_id)
         try:
@@ -105,11 +115,8 @@ def test_a_master_that_dies_is_replaced_by_its_replica(namespace: str) -> None:
             put(store, [aged(str(n), DAY) for n in range(200)])
             for node in cluster.masters:
                 with plain(node) as client:
-                    wait_until(
-                        lambda client=client: client.execute_command("WAIT", 1, 100) == 1,
-                        timeout=10,
-                        message="the replica has all",
-                    )
+                    replicated = partial(has_replicated, client)
+                    wait_until(replicated, timeout=10, message="the replica has all")
             cluster.masters[0].kill()
             sessions = {store.get_or_create_session(source(str(n))).session_id for n in range(200)}
             assert sessions == {f"20260101_000000_{n}" for n in range(200)}

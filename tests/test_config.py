@@ -97,4 +97,4 @@ def test_a_misspelt_variable_is_not_passed_over_in_silence(
 
 def test_a_configuration_is_frozen() -> None:
     with pytest.raises(ValidationError):
-        StoreConfig().namespace = "other"  # type: ignore[misc]
+        StoreConfig().namespace = "other"

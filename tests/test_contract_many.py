@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 import pytest
@@ -22,8 +23,7 @@ CUTOFF = NOW - 90 * DAY
 HOUR = timedelta(hours=1)
 
 
-def names(entries: object) -> list[str]:
-    assert hasattr(entries, "__iter__")
+def names(entries: Iterable[SessionEntry]) -> list[str]:
     return [entry.session_key.rpartition(":")[2] for entry in entries]
 
 

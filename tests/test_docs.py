@@ -116,7 +116,7 @@ def test_the_least_permissions_are_enough(backend: str) -> None:
     assert rule is not None
     with Server(backend) as server, server.client() as admin:
         _, name, *permissions = rule[1].split()
-        admin.execute_command("ACL", "SETUSER", name, "reset", *permissions)  # type: ignore[no-untyped-call]
+        admin.execute_command("ACL", "SETUSER", name, "reset", *permissions)
         url = server.url().replace("redis://", "redis://gateway:change-me@")
         with SessionStore.from_url(url, config=StoreConfig()) as store:
             put(store, [aged("old", 100 * DAY), aged("older", 200 * DAY)])

@@ -48,7 +48,7 @@ def test_the_layout_record_stands_at_the_same_place(partitions: int) -> None:
 def test_slots_are_those_that_redis_computes(sites: Sites) -> None:
     with sites.cluster().nodes[0].client() as client:
         for partition in KeySpace("redisstore", 64).partitions:
-            asked = client.execute_command("CLUSTER KEYSLOT", partition.updated_at)  # type: ignore[no-untyped-call]
+            asked = client.execute_command("CLUSTER KEYSLOT", partition.updated_at)
             assert asked == partition.slot == key_slot(partition.updated_at.encode())
 
 

@@ -1,63 +1,148 @@
-"""The store does what the contract says: random operations, held against a reference model."""
+"""The store does what the contract says: random operations, held against a reference model.
+
+``MODEL_TEST_EXAMPLES=5000`` makes a long run: so many sequences for each machine, new ones each
+time. Otherwise they are few and always the same.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import os
-from functools import partial
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from redisstore import StoreConfig
+from redisstore import SessionSource, SessionStore, StoreConfig
 from redisstore.connect import connect
-from tests.model.face import AsyncFace, Face, SyncFace
-from tests.model.machine import Stage, StoreMachine
-from tests.servers import BACKEND_NAMES, Server
+from redisstore.keys import KeySpace
+from tests.model.clock import ServerClock, put_on_clocks
+from tests.model.machine import StoreMachine
+from tests.model.stage import Stage
+from tests.servers import BACKEND_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-IN_MEMORY = "fakeredis"
+    from tests.conftest import Sites
+
 LONG = int(os.environ.get("MODEL_TEST_EXAMPLES", "0"))
-"""Examples of each machine in a long run, with new random ones each time."""
+IN_MEMORY = "memory"
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 
 
-@pytest.fixture(scope="module", params=[IN_MEMORY, *BACKEND_NAMES])
-def url(request: pytest.FixtureRequest) -> Iterator[str]:
-    if request.param == IN_MEMORY:
-        yield "memory://model"
-        return
-    with Server(request.param, listen="unix") as server:
-        yield server.socket_url()
-
-
-@pytest.fixture(params=["sync", "asyncio"])
-def face(request: pytest.FixtureRequest) -> Iterator[Face]:
-    if request.param == "sync":
-        yield SyncFace()
-        return
-    face = AsyncFace()
-    yield face
-    face.close()
-
-
-@pytest.mark.parametrize("partitions", [1, 3])
-def test_the_store_and_the_model_agree(url: str, face: Face, partitions: int) -> None:
-    client = connect(StoreConfig(url=url)).client
-    stage = Stage(face, url, client, partitions)
-    examples = LONG or (100 if url.startswith("memory") else 60)
+def play(stage: Stage, examples: int) -> None:
     run_state_machine_as_test(
-        partial(StoreMachine, stage),
+        StoreMachine.on(stage),
         settings=settings(
-            max_examples=examples,
+            max_examples=LONG or examples,
             stateful_step_count=40,
             derandomize=not LONG,
             database=None,
             deadline=None,
+            # A sequence is hundreds of round trips by nature, and the machine may be busy.
             suppress_health_check=[HealthCheck.too_slow],
             print_blob=True,
         ),
     )
-    client.close()
+
+
+@pytest.mark.parametrize("partitions", [1, 3])
+@pytest.mark.parametrize(("site", "examples"), [(IN_MEMORY, 75), *((b, 30) for b in BACKEND_NAMES)])
+def test_the_store_and_the_model_agree(
+    sites: Sites, site: str, examples: int, partitions: int
+) -> None:
+    url = sites.get(site).url
+    with connect(StoreConfig(url=url)).client as client:
+        play(Stage(url, client, partitions), examples)
+
+
+def test_the_asyncio_store_and_the_model_agree(sites: Sites) -> None:
+    url = sites.get("valkey-9.1").url
+    with asyncio.Runner() as runner, connect(StoreConfig(url=url)).client as client:
+        play(Stage(url, client, 3, runner.get_loop()), 20)
+
+
+@pytest.fixture(params=[IN_MEMORY, *BACKEND_NAMES])
+def clocked_store(
+    request: pytest.FixtureRequest, sites: Sites, namespace: str
+) -> Iterator[tuple[SessionStore, ServerClock]]:
+    url = sites.get(request.param).url
+    config = StoreConfig(url=url, namespace=namespace, partitions=1)
+    with connect(config).client as client, SessionStore.from_url(config=config) as store:
+        clock = ServerClock(client, KeySpace(namespace), NOON)
+        yield put_on_clocks(store, clock), clock
+        assert list(store.audit()) == []
+
+
+def test_a_hold_further_ahead_than_any_can_be_counts_as_held(
+    clocked_store: tuple[SessionStore, ServerClock],
+) -> None:
+    store, clock = clocked_store
+    key = store.get_or_create_session(SessionSource(platform="slack", chat_id="1")).session_key
+    store.take_hold(key, "p", ttl=3600)
+
+    clock.advance(-2 * HOUR)
+
+    assert store.list_holds(key).keys() == {"p"}
+    assert store.count().active == 1
+    report = store.prune_old_entries(before=clock.now() + 3 * HOUR, dry_run=True)
+    assert (report.removed, report.kept["active"]) == (0, 1)
+
+
+def test_a_hold_of_the_future_lapses_an_hour_after_a_prune_met_it(
+    clocked_store: tuple[SessionStore, ServerClock],
+) -> None:
+    store, clock = clocked_store
+    key = store.get_or_create_session(SessionSource(platform="slack", chat_id="1")).session_key
+    store.take_hold(key, "p", ttl=3600)
+    clock.advance(-2 * HOUR)
+
+    before = NOON + HOUR
+    assert store.prune_old_entries(before=before).kept["active"] == 1
+    assert list(store.audit()) == []
+
+    clock.advance(HOUR - timedelta(milliseconds=1))
+    assert store.prune_old_entries(before=before).kept["active"] == 1
+    clock.advance(timedelta(milliseconds=1))
+    assert store.list_holds(key) == {}
+    assert int(store.prune_old_entries(before=before)) == 1
+
+
+@pytest.mark.parametrize("touched_by", ["taking", "renewing", "releasing"])
+def test_a_hold_of_the_future_is_cut_when_holds_of_its_session_change(
+    clocked_store: tuple[SessionStore, ServerClock], touched_by: str
+) -> None:
+    store, clock = clocked_store
+    key = store.get_or_create_session(SessionSource(platform="slack", chat_id="1")).session_key
+    store.take_hold(key, "other", ttl=3600)
+    store.take_hold(key, "p", ttl=3600)
+    clock.advance(-2 * HOUR)
+
+    if touched_by == "taking":
+        store.take_hold(key, "p", ttl=60)
+    elif touched_by == "renewing":
+        store.renew_holds([(key, "p")])
+    else:
+        assert store.release_hold(key, "p")
+
+    assert store.list_holds(key)["other"] == clock.now() + HOUR
+    assert max(store.list_holds(key).values()) == clock.now() + HOUR
+
+
+def test_last_activity_does_not_go_back_with_the_clock(
+    clocked_store: tuple[SessionStore, ServerClock],
+) -> None:
+    store, clock = clocked_store
+    source = SessionSource(platform="slack", chat_id="1")
+    first = store.get_or_create_session(source)
+
+    clock.advance(timedelta(days=-30))
+
+    assert store.get_or_create_session(source).updated_at == first.updated_at
+    again = store.reset_session(first.session_key)
+    assert again is not None
+    assert (again.created_at, again.updated_at) == (clock.now(), first.updated_at)

@@ -1,0 +1,187 @@
+"""The demonstration: it ends well on a sound store, and notices what is wrong with another."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from redisstore.demo import run_demo
+from redisstore.errors import InvalidInput, StoreUnavailable
+from tests.servers import Cluster, Server, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).resolve().parent.parent
+CLAIMS = (
+    "Every message was answered",
+    "One session id per person",
+    "No count was lost",
+    "Only sessions of gateway-1 were marked as interrupted",
+    "Exactly the expected sessions were pruned",
+    "Held and suspended sessions are still there",
+    "The audit finds nothing",
+)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server("valkey-9.1") as running:
+        yield running
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory that is all the demo knows to put temporary things into."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def keys_of_demos(server: Server) -> list[bytes]:
+    found: list[bytes] = server.ask("KEYS", "{demo-*")
+    return found
+
+
+def session_in_use(server: Server) -> bytes:
+    """The Redis key of a session that has answered a message during the demo already."""
+
+    def find() -> bytes | None:
+        entries: list[bytes] = server.ask("KEYS", "{demo-*}:entry:*")
+        return next((key for key in entries if server.ask("HGET", key, "output_tokens")), None)
+
+    found = wait_until(find, timeout=60, message="a session with counted tokens")
+    assert found is not None
+    return found
+
+
+def demo_with_fault(server: Server, plant: Callable[[bytes], object]) -> bool:
+    """Run the demo, and meanwhile do something to one of the sessions in use."""
+    with ThreadPoolExecutor(1) as saboteur:
+        planted = saboteur.submit(lambda: plant(session_in_use(server)))
+        held = run_demo(server.url(), seconds=3, replicas=2)
+        planted.result()
+    return held
+
+
+def test_everything_holds_on_a_server_of_its_own_which_is_gone_afterwards(
+    temporary: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_demo(None, seconds=4, replicas=3)
+
+    shown = capsys.readouterr().out
+    for claim in CLAIMS:
+        assert f"✓ {claim}" in shown
+    assert "600 sessions" in shown
+    assert "gateway-1 is killed (kill -9)" in shown
+    assert "All 7 checks hold." in shown
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_given_server_keeps_only_what_it_had(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.ask("SET", "{redisstore}:entry:somebody", "else's")
+    server.ask("SET", "{demo}:entry:somebody", "else's")
+
+    assert run_demo(server.url(), seconds=2, replicas=3)
+
+    assert "All 7 checks hold." in capsys.readouterr().out
+    assert sorted(server.ask("KEYS", "*")) == [
+        b"{demo}:entry:somebody",
+        b"{redisstore}:entry:somebody",
+    ]
+
+
+def test_a_cluster_with_many_partitions_is_left_empty(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with Cluster("valkey-9.1") as cluster:
+        assert run_demo(cluster.url(), seconds=2, replicas=2), capsys.readouterr().out
+        assert [node.ask("DBSIZE") for node in cluster.nodes] == [0] * len(cluster.nodes)
+
+
+def test_a_lost_count_fails_the_demo(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    held = demo_with_fault(server, lambda key: server.ask("HINCRBY", key, "output_tokens", -1))
+
+    shown = capsys.readouterr().out
+    assert not held
+    assert "✗ FAILED No count was lost" in shown
+    assert "✓ One session id per person" in shown
+    assert "1 of 7 checks FAILED." in shown
+    assert keys_of_demos(server) == []
+
+
+def test_a_second_session_id_fails_the_demo(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = demo_with_fault(server, lambda key: server.ask("HSET", key, "session_id", "another"))
+
+    shown = capsys.readouterr().out
+    assert not held
+    assert "✗ FAILED One session id per person" in shown
+    assert "expected 1 session id, found" in shown
+    assert "✗ FAILED The audit finds nothing" in shown
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_demo_leaves_nothing_on_the_server(
+    server: Server, number: signal.Signals
+) -> None:
+    url = server.url()
+    code = f"from redisstore.demo import run_demo; run_demo({url!r}, seconds=60, replicas=2)"
+    demo = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=ROOT,
+    )
+    try:
+        session_in_use(server)
+        demo.send_signal(number)
+        assert demo.wait(60) != 0
+    finally:
+        demo.kill()
+        demo.wait()
+
+    assert keys_of_demos(server) == []
+    wait_until(
+        lambda: b"gateway" not in server.ask("CLIENT", "LIST"), message="the gateways to be gone"
+    )
+
+
+def test_a_killed_demo_leaves_no_server_of_its_own(tmp_path: Path) -> None:
+    code = "from redisstore.demo import run_demo; run_demo(None, seconds=60, replicas=2)"
+    demo = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.DEVNULL,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        cwd=ROOT,
+    )
+    try:
+        wait_until(lambda: list(tmp_path.glob("*/server.sock")), timeout=30, message="its server")
+    finally:
+        demo.kill()
+        demo.wait()
+
+    wait_until(
+        lambda: not list(tmp_path.glob("*/server.sock")), timeout=30, message="an end of the server"
+    )
+
+
+def test_a_store_inside_one_process_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="the demo runs several"):
+        run_demo("memory:", seconds=1, replicas=2)
+
+
+def test_a_server_that_is_not_there_is_an_error_and_no_verdict() -> None:
+    with pytest.raises(StoreUnavailable):
+        run_demo("unix:///nowhere/redis.sock", seconds=1, replicas=2)
