@@ -1,4 +1,4 @@
-"""The past that the demo begins with: a year of a real gateway's sessions, as of today.
+"""The past that the demo begins with: a year of a real gateway's sessions, up to today.
 
 ``sessions.json`` was written by hermes-agent 0.19, driven through a year of messages from eight
 platforms; its people are made up. ``expected_prune.json`` tells what that gateway's own prune
@@ -25,12 +25,11 @@ _REGULARS, _RETURNING = 26, 6
 
 @dataclass(frozen=True)
 class History:
-    """The sessions file, moved in time so that the day it was written is today."""
+    """The sessions file, moved in time so that its latest message came just now."""
 
     rows: dict[str, dict[str, Any]]
-    moved: timedelta
     now: datetime
-    """The file's own now, moved; aware."""
+    """The time at which the gateway pruned, moved; aware."""
     max_age: timedelta
     busy: tuple[SessionKey, ...]
     """Sessions with a background process."""
@@ -68,12 +67,15 @@ def load(today: datetime) -> History:
     package = files("redisstore.demo")
     rows = json.loads(package.joinpath("sessions.json").read_text(encoding="utf-8"))
     expected = json.loads(package.joinpath("expected_prune.json").read_text(encoding="utf-8"))
-    moved = today - datetime.fromisoformat(expected["now"]).replace(tzinfo=UTC)
+    # A name that begins with "_" is a note to the reader.
+    rows = {key: row for key, row in rows.items() if not key.startswith("_")}
+    written = datetime.fromisoformat(expected["now"])
+    # Some people wrote in the minutes after that; nobody has written in the future.
+    latest = max(written, *(datetime.fromisoformat(row["updated_at"]) for row in rows.values()))
+    moved = today - latest.replace(tzinfo=UTC)
     return History(
-        # A name that begins with "_" is a note to the reader.
-        rows={key: _move(row, moved) for key, row in rows.items() if not key.startswith("_")},
-        moved=moved,
-        now=today,
+        rows={key: _move(row, moved) for key, row in rows.items()},
+        now=written.replace(tzinfo=UTC) + moved,
         max_age=timedelta(days=expected["max_age_days"]),
         busy=tuple(map(SessionKey, expected["active_session_keys"])),
         removed_by_gateway=frozenset(map(SessionKey, expected["pruned_session_keys"])),

@@ -23,7 +23,7 @@ from redisstore.sync.store import SessionStore
 
 _RATE_SECONDS = 2.0
 _COUNT_SECONDS = 0.5
-_NAMES_WIDTH, _NAME_WIDTH = 40, 12
+_NAME_WIDTH = 12
 _STATES = {"up": "green", "starting": "yellow", "killed": "bold red"}
 
 
@@ -61,7 +61,7 @@ class Picture:
         """Return the whole view."""
         return Padding(
             stacked(self._replicas(), self._totals(), Text(), self._screen.happenings()),
-            (0, 0, 1, 11),
+            (0, 0, 1, self._screen.indent),
         )
 
     def line(self) -> str:
@@ -76,14 +76,14 @@ class Picture:
 
     def _replicas(self) -> Table:
         now = time.monotonic()
-        table = Table(box=box.ROUNDED, border_style="dim", header_style="bold")
-        table.add_column("gateway")
-        table.add_column("runs on")
-        table.add_column("process", justify="right")
+        table = Table(box=box.ROUNDED, border_style="dim", header_style="bold", expand=True)
+        table.add_column("gateway", no_wrap=True)
+        table.add_column("runs on", no_wrap=True)
+        table.add_column("process", justify="right", no_wrap=True)
         table.add_column("state", width=len("up again"))
-        table.add_column("messages", justify="right")
+        table.add_column("messages", justify="right", no_wrap=True)
         table.add_column("/s", justify="right", width=4)
-        table.add_column("talking with", width=_NAMES_WIDTH, no_wrap=True)
+        table.add_column("talking with", ratio=1, no_wrap=True)
         for replica in self._crew.replicas:
             rate = self._rates[replica.name].at(now, replica.answered)
             table.add_row(
@@ -106,7 +106,7 @@ class Picture:
             (f"{rate:.0f}", "a second   "),
             (f"{counts.sessions:,}", "sessions   "),
             (f"{len(self._traffic.newcomers)}", "new people   "),
-            (f"{counts.active}", "sessions held by processes"),
+            (f"{counts.active}", "held"),
         ):
             text.append(number, "bold").append(f" {what}", "dim")
         return text
@@ -126,9 +126,7 @@ def _state(replica: Replica) -> Text:
 def _names(replica: Replica) -> Text:
     """Return who waits for an answer of this replica."""
     names = {_name(message.source) for message in replica.in_flight.values()}
-    text = Text(", ".join(sorted(names)))
-    text.truncate(_NAMES_WIDTH, overflow="ellipsis")
-    return text
+    return Text(", ".join(sorted(names)))
 
 
 def _name(source: SessionSource) -> str:

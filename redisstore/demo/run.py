@@ -114,7 +114,7 @@ class _Play:
                 report = import_file(self._store, path, zone=TIMEZONE, on_progress=advance)
         self._screen.say(
             "import",
-            f"{report.created} sessions, a year of them, from the sessions.json of a real gateway",
+            f"{report.created} sessions of a year, from a real gateway's sessions.json",
             f"({len(report.bad)} refused; all times moved so that its last day is today)",
         )
         return self._entries()

@@ -23,6 +23,7 @@ _LABEL_WIDTH = 10
 _EVENTS_KEPT = 6
 _BELOW_ITS_CLAIM = (0, 0, 0, 2)
 _PIPE_WIDTH = 200
+_ROOMY = 100
 
 
 class Screen:
@@ -40,6 +41,11 @@ class Screen:
     def is_terminal(self) -> bool:
         """Whether somebody watches."""
         return self._console.is_terminal
+
+    @property
+    def indent(self) -> int:
+        """How far what stands below a label is set in; not at all where there is no room."""
+        return _LABEL_WIDTH + 1 if self._console.width >= _ROOMY else 0
 
     def title(self, text: str, explanation: str) -> None:
         """Say what is to be seen."""
