@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Check entries against the indexes, and put missing index members right if asked.
 --
 -- KEYS[1]  partition  {redisstore}:

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Check one page of an index against the entries: members whose entry is gone, or bound to
 -- another id, are reported, and taken out if asked.
 --

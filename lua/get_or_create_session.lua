@@ -128,10 +128,13 @@ local function policy_of(platform, chat_type)
   end
   return policy
 end
+-- The first ms at which the policy resets a session that was last active at `updated_at`. Beyond
+-- the last boundary (the clock was ahead) days are counted on; only the index is less exact then.
 local function due_at(policy, updated_at)
-  local due = policy.idle_ms and updated_at + policy.idle_ms
+  local due = policy.idle_ms and updated_at + policy.idle_ms + 1
   if policy.resets then
-    local reset = policy.resets[4]
+    local days_beyond = math.max(0, math.floor((updated_at - policy.resets[4]) / 86400000) + 1)
+    local reset = policy.resets[4] + days_beyond * 86400000
     for i = 4, 1, -1 do
       if policy.resets[i] > updated_at then
         reset = policy.resets[i]

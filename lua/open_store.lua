@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Check that a store was laid out as the caller believes, or, on the first write, lay it out.
 -- A reader of an empty Redis leaves no trace.
 --

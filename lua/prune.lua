@@ -76,6 +76,24 @@ local function is_held(lapses)
   return not at or at > now
 end
 -- end shared
+-- shared: hold_times
+-- Drop the holds that have lapsed, and score the session in the active set by the last that
+-- remains. A hold that lapses later than any can counts from now: the clock was set back.
+local function settle_holds(session_key)
+  local holds_key = prefix .. 'holds:' .. session_key
+  redis.call('ZREMRANGEBYSCORE', holds_key, '-inf', whole(now))
+  local furthest = whole(now + LONGEST_HOLD_MS)
+  for _, process_id in ipairs(redis.call('ZRANGEBYSCORE', holds_key, '(' .. furthest, '+inf')) do
+    redis.call('ZADD', holds_key, furthest, process_id)
+  end
+  local last = redis.call('ZREVRANGE', holds_key, 0, 0, 'WITHSCORES')
+  if last[2] then
+    redis.call('ZADD', active_index, last[2], session_key)
+  else
+    redis.call('ZREM', active_index, session_key)
+  end
+end
+-- end shared
 
 if not cutoff and max_age_ms and max_age_ms > 0 then
   cutoff = now - max_age_ms
@@ -104,7 +122,7 @@ if #members > 0 and redis.call('EXISTS', active_index) == 1 then
 end
 
 local kept = { suspended = 0, active = 0, damaged = 0 }
-local removed, entries, bindings, orphans, refreshed, held_again = {}, {}, {}, {}, {}, {}
+local removed, entries, bindings, orphans, refreshed, far_held = {}, {}, {}, {}, {}, {}
 for i, member in ipairs(members) do
   local entry_key = prefix .. 'entry:' .. member
   local values = redis.pcall('HMGET', entry_key, 'updated_at', 'suspended', 'session_id')
@@ -123,8 +141,7 @@ for i, member in ipairs(members) do
   elseif is_held(lapses[i]) then
     kept.active = kept.active + 1
     if tonumber(lapses[i]) > now + LONGEST_HOLD_MS then
-      held_again[#held_again + 1] = whole(now + LONGEST_HOLD_MS)
-      held_again[#held_again + 1] = member
+      far_held[#far_held + 1] = member
     end
   else
     removed[#removed + 1] = member
@@ -163,8 +180,10 @@ else
   if #refreshed > 0 then
     redis.call('ZADD', updated_at_index, unpack(refreshed))
   end
-  if #held_again > 0 then
-    redis.call('ZADD', active_index, unpack(held_again))
+  for _, member in ipairs(far_held) do
+    if not damaged_index(prefix .. 'holds:' .. member) then
+      settle_holds(member)
+    end
   end
 end
 

@@ -48,7 +48,7 @@ class StoreFull(StoreUnavailable):
 
 
 class StoreRefused(RedisStoreError):
-    """Redis answered with a refusal that a retry won't change: authentication, ACL, read-only."""
+    """Redis answered with a refusal that a retry won't change: authentication, ACL."""
 
 
 class LayoutMismatch(RedisStoreError):
@@ -66,9 +66,12 @@ class CorruptEntry(RedisStoreError):
     """
 
     def __init__(self, key: str, problem: str) -> None:
-        super().__init__(f"{key}: {problem}")
+        super().__init__(key, problem)
         self.key = key
         self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.problem}"
 
 
 class StaleWrite(RedisStoreError):
@@ -83,9 +86,12 @@ class InvalidInput(RedisStoreError, ValueError):
     """An argument is wrong; the message begins with its name. Nothing was sent to Redis."""
 
     def __init__(self, field: str, problem: str) -> None:
-        super().__init__(f"{field}: {problem}")
+        super().__init__(field, problem)
         self.field = field
         self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.problem}"
 
 
 class EntryTooLarge(InvalidInput):

@@ -50,10 +50,16 @@ def play(stage: Stage, examples: int) -> None:
     )
 
 
-@pytest.mark.parametrize("partitions", [1, 3])
-@pytest.mark.parametrize(("site", "examples"), [(IN_MEMORY, 75), *((b, 30) for b in BACKEND_NAMES)])
+@pytest.mark.parametrize(
+    ("site", "partitions", "examples"),
+    [
+        (IN_MEMORY, 1, 90),
+        (IN_MEMORY, 3, 40),
+        *((backend, partitions, 30) for backend in BACKEND_NAMES for partitions in (1, 3)),
+    ],
+)
 def test_the_store_and_the_model_agree(
-    sites: Sites, site: str, examples: int, partitions: int
+    sites: Sites, site: str, partitions: int, examples: int
 ) -> None:
     url = sites.get(site).url
     with connect(StoreConfig(url=url)).client as client:

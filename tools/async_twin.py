@@ -16,7 +16,7 @@ TWINS = ("sessions.py", "sweeps.py", "holds.py", "audits.py", "store.py")
 
 _SIGNATURE = re.compile(r"^( *)def (\w+)(\(.*?\) -> (.*?):\n)", re.DOTALL | re.MULTILINE)
 _RUNS_CALLS = (
-    r"self\._(?:run|create|run_all|info)\(|self\.(?:get_session|count|layout)\(|super\(\)\.close\("
+    r"self\._(?:run|run_all|info)\(|self\.(?:get_session|count|layout)\(|super\(\)\.close\("
 )
 _GENERATORS = ("_readable", "audit")
 _STAYS_PLAIN = ("Iterator[", "ProcessHold")

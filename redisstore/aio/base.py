@@ -58,8 +58,8 @@ class StoreBase:
 
     def _set_up(self, connection: Connection[AsyncClient], config: StoreConfig) -> None:
         self.config = config
-        self._runner = AsyncRunner(connection, config)
         self._opening = Opening(config, clustered=connection.clustered)
+        self._runner = AsyncRunner(connection, config, self._opening)
 
     async def __aenter__(self) -> Self:
         return self
@@ -87,21 +87,15 @@ class StoreBase:
     async def _open(self, *, claim: bool) -> None:
         if not self._opening.done:
             partitions = await self._runner.run(self._opening.call(claim=claim))
-            if self._opening.found(partitions):
-                self._runner.on_unknown_script = self._opening.call(claim=True)
+            self._opening.found(partitions)
 
     # Arguments are checked, by building the call, before anything is sent; what opening then
     # teaches about the layout goes into the call that is sent.
 
-    # Only what creates sessions lays out a store.
-
-    async def _create(self, build: Callable[[Context], Call[T]]) -> T:
-        return await self._run(build, claim=True)
-
-    async def _run(self, build: Callable[[Context], Call[T]], *, claim: bool = False) -> T:
+    async def _run(self, build: Callable[[Context], Call[T]]) -> T:
         call = build(self._opening.context)
         if not self._opening.done:
-            await self._open(claim=claim)
+            await self._open(claim=call.creates)
             call = build(self._opening.context)
         return await self._runner.run(call)
 

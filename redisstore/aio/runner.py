@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from redis import exceptions as rx
 
 from redisstore.calls.call import Ask, Call, ItemT, Sweep
+from redisstore.calls.layout import Opening
 from redisstore.config import StoreConfig
 from redisstore.connect import AsyncClient, Connection
 from redisstore.retry import FAILURES, Attempts, translated
@@ -26,10 +28,12 @@ _log = logging.getLogger(__name__)
 class AsyncRunner:
     """Runs calls for ``AsyncSessionStore``; its deadline is exact."""
 
-    def __init__(self, connection: Connection[AsyncClient], config: StoreConfig) -> None:
+    def __init__(
+        self, connection: Connection[AsyncClient], config: StoreConfig, opening: Opening
+    ) -> None:
         self.connection = connection
         self.library: Library = library(shebang=connection.knows_shebang)
-        self.on_unknown_script: Call[Any] | None = None
+        self._opening = opening
         self._config = config
 
     async def run(self, call: Call[T]) -> T:
@@ -73,14 +77,21 @@ class AsyncRunner:
 
     async def scan(self, pattern: str) -> AsyncIterator[bytes]:
         """Yield the keys that match, over all masters; for audits only."""
-        client = self.connection.client
-        try:
-            async for key in client.scan_iter(match=pattern, count=SCAN_COUNT):
-                yield key
-        except FAILURES as error:
-            final = translated(error, pattern)
-            attempts = Attempts(self._config.deadline, 0)
-            raise (final or attempts.exhausted(self.connection.label, error)) from error
+        client: Any = self.connection.client
+        if self.connection.clustered:
+            await client.initialize()
+        for node in client.get_primaries() if self.connection.clustered else (None,):
+            target = {} if node is None else {"target_nodes": node}
+            cursor: Any = 0
+            while True:
+                step = partial(client.scan, cursor, match=pattern, count=SCAN_COUNT, **target)
+                found, keys = await self._repeat(step, pattern, self._attempts())
+                for key in keys:
+                    yield key
+                # A Cluster client answers with a cursor for each node that was asked.
+                cursor = found if node is None else found[node.name]
+                if cursor == 0:
+                    break
 
     async def info(self, section: str) -> dict[str, Any]:
         """Read one section of INFO, from one of the masters."""
@@ -97,8 +108,8 @@ class AsyncRunner:
         try:
             return await client.execute_command(*call.by_sha(self.library))
         except rx.NoScriptError:
-            if self.on_unknown_script is not None:
-                await self._send_text(client, self.on_unknown_script)
+            # The server may be another than it was: what is known of the layout must hold there.
+            await self._send_text(client, self._opening.call(claim=call.creates))
             return await self._send_text(client, call)
 
     async def _send_text(self, client: Any, call: Call[Any]) -> Any:  # noqa: ANN401 - redis-py's

@@ -39,7 +39,7 @@ class SessionOperations(StoreBase):
 
         ``redis-cli HGETALL '{redisstore}:entry:agent:main:telegram:dm:42'``
         """
-        return await self._create(lambda c: sessions.get_or_create(c, source, force_new=force_new))
+        return await self._run(lambda c: sessions.get_or_create(c, source, force_new=force_new))
 
     async def update_session(
         self,

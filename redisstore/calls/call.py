@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -27,6 +27,8 @@ class Call(Generic[T]):
     keys: tuple[str, ...]
     args: tuple[Arg, ...]
     decode: Callable[[Any], T]
+    creates: bool = False
+    """Whether it may make a session, and so has to lay out the store it makes it in."""
 
     def by_sha(self, library: Library) -> tuple[Arg, ...]:
         """Return the EVALSHA command."""
@@ -55,13 +57,18 @@ Sweep: TypeAlias = Generator[Ask | Found[ItemT], Any, None]
 """An operation of several calls: its steps."""
 
 
+def utc_now() -> datetime:
+    """Read this machine's clock."""
+    return datetime.now(UTC)
+
+
 @dataclass(frozen=True)
 class Context:
     """What every call is made from: where keys live, how the store is set up, what time it is."""
 
     space: KeySpace
     config: StoreConfig
-    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    now: Callable[[], datetime] = utc_now
     """This machine's clock: it labels session ids and centres the daily boundaries, no more."""
 
     @property

@@ -66,7 +66,9 @@ def _call(
     args: list[Arg] = [new_token(), context.keep_ms, len(rules) // 8, *rules]
     for session_key, fields in rows:
         args += [session_key, len(fields), *flatten(fields.items())]
-    return Call("import_sessions", (home.prefix, home.updated_at), tuple(args), _verdicts)
+    return Call(
+        "import_sessions", (home.prefix, home.updated_at), tuple(args), _verdicts, creates=True
+    )
 
 
 def _verdicts(reply: Sequence[bytes]) -> list[Verdict]:

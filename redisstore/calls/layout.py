@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from redisstore.calls.call import Call, Context
+from collections.abc import Callable
+from datetime import datetime
+
+from redisstore.calls.call import Call, Context, utc_now
 from redisstore.config import StoreConfig
 from redisstore.keys import LAYOUT_VERSION, KeySpace, meta_key
 
@@ -11,14 +14,17 @@ DEFAULT_CLUSTER_PARTITIONS = 64
 
 
 class Opening:
-    """What is known of the layout of a store.
+    """What is known of the layout of a store. What was found once must be found again.
 
     Until a store was found, ``context`` is a guess, good for checking arguments. A reader of an
     empty Redis leaves no trace, so it asks again with each call; the first write claims.
     """
 
-    def __init__(self, config: StoreConfig, *, clustered: bool) -> None:
+    def __init__(
+        self, config: StoreConfig, *, clustered: bool, now: Callable[[], datetime] = utc_now
+    ) -> None:
         self._config = config
+        self._now = now
         self._default = DEFAULT_CLUSTER_PARTITIONS if clustered else DEFAULT_PARTITIONS
         self.context = self._context(config.partitions or self._default)
         self.done = False
@@ -29,16 +35,17 @@ class Opening:
         def decode(reply: bytes) -> int | None:
             return int(reply) if reply else None
 
-        wanted = "" if self._config.partitions is None else self._config.partitions
+        wanted = self._config.partitions or ""
+        if self.done:
+            wanted = self.context.space.partition_count
         args = (LAYOUT_VERSION, wanted, self._default, "1" if claim else "")
         return Call("open_store", (meta_key(self._config.namespace),), args, decode)
 
-    def found(self, partitions: int | None) -> bool:
-        """Take in the answer; true if there is a store."""
+    def found(self, partitions: int | None) -> None:
+        """Take in the answer."""
         if partitions is not None:
             self.context = self._context(partitions)
             self.done = True
-        return self.done
 
     def _context(self, partitions: int) -> Context:
-        return Context(KeySpace(self._config.namespace, partitions), self._config)
+        return Context(KeySpace(self._config.namespace, partitions), self._config, self._now)

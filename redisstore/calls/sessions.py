@@ -108,7 +108,7 @@ def get_or_create(
     def decode(reply: Sequence[bytes]) -> SessionEntry:
         return decode_entry(key, entry, reply)
 
-    return Call("get_or_create_session", (home.prefix, entry), args, decode)
+    return Call("get_or_create_session", (home.prefix, entry), args, decode, creates=True)
 
 
 def update(

@@ -10,12 +10,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import redis
 from redis import exceptions as rx
 
 from redisstore.calls.call import Ask, Call, ItemT, Sweep
+from redisstore.calls.layout import Opening
 from redisstore.config import StoreConfig
 from redisstore.connect import Connection, SyncClient
 from redisstore.retry import FAILURES, Attempts, translated
@@ -30,11 +32,12 @@ _log = logging.getLogger(__name__)
 class Runner:
     """Runs calls for ``SessionStore``."""
 
-    def __init__(self, connection: Connection[SyncClient], config: StoreConfig) -> None:
+    def __init__(
+        self, connection: Connection[SyncClient], config: StoreConfig, opening: Opening
+    ) -> None:
         self.connection = connection
         self.library: Library = library(shebang=connection.knows_shebang)
-        self.on_unknown_script: Call[Any] | None = None
-        """Run before a script is sent anew: the server may be another than it was."""
+        self._opening = opening
         self._config = config
 
     def run(self, call: Call[T]) -> T:
@@ -92,8 +95,21 @@ class Runner:
 
     def scan(self, pattern: str) -> Iterator[bytes]:
         """Yield the keys that match, over all masters; for audits only."""
-        client = self.connection.client
-        return self._guarded(lambda: client.scan_iter(match=pattern, count=SCAN_COUNT), pattern)
+        client: Any = self.connection.client
+        if not self.connection.clustered:
+            yield from self._scan(client, pattern)
+            return
+        for node in client.get_primaries():
+            yield from self._scan(client.get_redis_connection(node), pattern)
+
+    def _scan(self, client: Any, pattern: str) -> Iterator[bytes]:  # noqa: ANN401 - as above
+        cursor: Any = 0
+        while True:
+            step = partial(client.scan, cursor, match=pattern, count=SCAN_COUNT)
+            cursor, keys = self._repeat(step, pattern, self._attempts())
+            yield from keys
+            if cursor == 0:
+                return
 
     def info(self, section: str) -> dict[str, Any]:
         """Read one section of INFO, from one of the masters."""
@@ -108,8 +124,8 @@ class Runner:
         try:
             return client.execute_command(*call.by_sha(self.library))
         except rx.NoScriptError:
-            if self.on_unknown_script is not None:
-                self._send_text(client, self.on_unknown_script)
+            # The server may be another than it was: what is known of the layout must hold there.
+            self._send_text(client, self._opening.call(claim=call.creates))
             return self._send_text(client, call)
 
     def _send_text(self, client: Any, call: Call[Any]) -> Any:  # noqa: ANN401 - redis-py's
@@ -135,11 +151,3 @@ class Runner:
                     raise final from error
                 failure = error
         raise attempts.exhausted(self.connection.label, failure) from failure
-
-    def _guarded(self, start: Callable[[], Iterator[T]], key: str) -> Iterator[T]:
-        try:
-            yield from start()
-        except FAILURES as error:
-            final = translated(error, key)
-            attempts = Attempts(self._config.deadline, 0)
-            raise (final or attempts.exhausted(self.connection.label, error)) from error

@@ -11,7 +11,6 @@ Tokens of repeated calls (``{tag}:op:...``) still lapse by the server's true clo
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -20,11 +19,8 @@ from redisstore.fields import from_ms, to_ms
 from redisstore.scripts import Library, Script
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
 
     from redisstore import AsyncSessionStore, SessionStore
-    from redisstore.calls.call import Context
-    from redisstore.config import StoreConfig
     from redisstore.connect import SyncClient
     from redisstore.keys import KeySpace
 
@@ -83,7 +79,7 @@ def put_on_clocks(store: StoreT, server: ServerClock, client: Clock | None = Non
     """
     runner = store._runner
     runner.library = clocked(runner.library)
-    store._opening = _ClockedOpening(
+    store._opening = runner._opening = Opening(
         store.config, clustered=runner.connection.clustered, now=(client or server).now
     )
     return store
@@ -99,16 +95,3 @@ def _clocked(script: Script) -> Script:
     if not replaced and "'TIME'" in text:
         raise AssertionError(f"{script.name}.lua reads the clock outside of the shared block")
     return Script.of(script.name, text)
-
-
-class _ClockedOpening(Opening):
-    """Finds out the layout as usual; the context it makes carries the given clock."""
-
-    def __init__(
-        self, config: StoreConfig, *, clustered: bool, now: Callable[[], datetime]
-    ) -> None:
-        self._now = now
-        super().__init__(config, clustered=clustered)
-
-    def _context(self, partitions: int) -> Context:
-        return replace(super()._context(partitions), now=self._now)

@@ -42,9 +42,7 @@ def reason_to_reset(
         minutes=policy.idle_minutes
     ):
         return "idle"
-    if policy.mode in {"daily", "both"} and updated_at < boundary_before(
-        now, policy.at_hour, zone
-    ):
+    if policy.mode in {"daily", "both"} and updated_at < boundary_before(now, policy.at_hour, zone):
         return "daily"
     return None
 
@@ -52,7 +50,7 @@ def reason_to_reset(
 def last_moment(
     policy: SessionResetPolicy, updated_at: datetime, zone: ZoneInfo
 ) -> datetime | None:
-    """Return the last millisecond in which a policy lets such a session live; ``None``: for ever."""
+    """Return the last millisecond in which a session lives; ``None``: a policy never ends it."""
     ends = []
     if policy.mode in {"idle", "both"}:
         ends.append(updated_at + timedelta(minutes=policy.idle_minutes))

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 import pytest
 
 from redisstore.config import StoreConfig
 from redisstore.connect import connect, connect_async
 from redisstore.connect.url import parse
 from redisstore.errors import InvalidInput
-
-SECRET = "p@ss:w/rd?#[]%,é"  # noqa: S105 - nobody's
-HIDDEN = quote(SECRET, safe="")
+from tests.connect.login import QUOTED, SECRET
 
 
 @pytest.mark.parametrize(
@@ -49,12 +45,12 @@ def test_databases(url: str, db: int) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        f"redis://me:{HIDDEN}@h",
-        f"rediss://h?username=me&password={HIDDEN}",
-        f"unix://me:{HIDDEN}@/run/redis.sock",
-        f"unix:///run/redis.sock?username=me&password={HIDDEN}",
-        f"redis+cluster://me:{HIDDEN}@h,h2",
-        f"redis+sentinel://me:{HIDDEN}@h,h2/main/0?sentinel_password={HIDDEN}",
+        f"redis://me:{QUOTED}@h",
+        f"rediss://h?username=me&password={QUOTED}",
+        f"unix://me:{QUOTED}@/run/redis.sock",
+        f"unix:///run/redis.sock?username=me&password={QUOTED}",
+        f"redis+cluster://me:{QUOTED}@h,h2",
+        f"redis+sentinel://me:{QUOTED}@h,h2/main/0?sentinel_password={QUOTED}",
     ],
 )
 def test_logins_are_decoded_and_never_shown(url: str) -> None:
@@ -62,7 +58,7 @@ def test_logins_are_decoded_and_never_shown(url: str) -> None:
     assert (target.username, target.password) == ("me", SECRET)
     for shown in (target.label, repr(target)):
         assert SECRET not in shown
-        assert HIDDEN not in shown
+        assert QUOTED not in shown
 
 
 def test_a_label_is_the_url_with_its_password_masked() -> None:

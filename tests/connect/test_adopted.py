@@ -1,0 +1,96 @@
+"""Clients that the user made: of all kinds adopted, or refused with what would be right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import fakeredis
+import pytest
+import redis
+import redis.asyncio
+
+from redisstore.connect import adopt, adopt_async, connect, connect_async
+from redisstore.errors import InvalidInput
+from tests.connect.connections import close, config
+from tests.connect.login import SECRET
+from tests.servers import Cluster, Server
+
+
+async def test_clients_of_all_kinds_are_adopted(server: Server, cluster: Cluster) -> None:
+    plain = adopt(redis.Redis(port=server.port, password=SECRET, db=4))
+    assert (plain.clustered, plain.knows_shebang, plain.revive) == (False, True, None)
+    assert plain.label == f"redis://localhost:{server.port}/4"
+    clustered = adopt(cluster.client())
+    assert (clustered.clustered, clustered.knows_shebang) == (True, True)
+    assert clustered.label.startswith("redis+cluster://127.0.0.1:")
+    fake = adopt(fakeredis.FakeRedis())
+    assert (fake.clustered, fake.knows_shebang) == (False, False)
+    unix = adopt(redis.Redis(unix_socket_path="/run/redis.sock"))
+    assert unix.label == "unix:///run/redis.sock"
+
+    one = adopt_async(redis.asyncio.Redis(port=server.port, ssl=True))
+    assert (one.clustered, one.knows_shebang) == (False, True)
+    assert one.label == f"rediss://localhost:{server.port}/0"
+    several = adopt_async(redis.asyncio.RedisCluster(*cluster.nodes[0].address))
+    assert several.clustered
+    assert several.label == "redis+cluster://{}:{}".format(*cluster.nodes[0].address)
+    fake_async = adopt_async(fakeredis.FakeAsyncRedis())
+    assert not fake_async.knows_shebang
+    for made in (plain, fake, unix, one, several, fake_async):
+        await close(made)
+
+
+async def test_own_connections_can_be_adopted_again(cluster: Cluster) -> None:
+    for url in ("redis://h", "redis+sentinel://h/main", "memory:", cluster.url()):
+        made = connect(config(url))
+        again = adopt(made.client)
+        assert (again.clustered, again.knows_shebang) == (made.clustered, made.knows_shebang)
+        await close(made)
+        made_async = connect_async(config(url))
+        again_async = adopt_async(made_async.client)
+        assert again_async.clustered == made_async.clustered
+        assert again_async.knows_shebang == made_async.knows_shebang
+        await close(made_async)
+
+
+async def test_unfit_clients_are_refused(cluster: Cluster) -> None:
+    node = cluster.nodes[0].address
+    decoding: list[Any] = [
+        redis.Redis(decode_responses=True),
+        cluster.client(decode_responses=True),
+        fakeredis.FakeRedis(decode_responses=True),
+    ]
+    decoding_async: list[Any] = [
+        redis.asyncio.Redis(decode_responses=True),
+        redis.asyncio.RedisCluster(*node, decode_responses=True),
+        fakeredis.FakeAsyncRedis(decode_responses=True),
+    ]
+    for client in decoding:
+        with pytest.raises(InvalidInput, match=r"^client: decodes replies"):
+            adopt(client)
+    for client in decoding_async:
+        with pytest.raises(InvalidInput, match=r"^client: decodes replies"):
+            adopt_async(client)
+        with pytest.raises(InvalidInput, match="AsyncSessionStore takes"):
+            adopt(client)
+    with pytest.raises(InvalidInput, match="encodes as latin-1"):
+        adopt(redis.Redis(encoding="latin-1"))
+    for wrong in (redis.Redis(), cluster.client(), fakeredis.FakeRedis()):
+        with pytest.raises(InvalidInput, match="is a sync client, which SessionStore takes"):
+            adopt_async(wrong)  # type: ignore[arg-type]
+    pipelining: Any = cluster.client()
+    unfit: list[Any] = [
+        redis.Redis().pipeline(),
+        pipelining.pipeline(),
+        redis.ConnectionPool(),
+        "redis://localhost",
+        None,
+        redis.Redis,
+    ]
+    for client in unfit:
+        with pytest.raises(InvalidInput, match=r"must be a redis\.client\.Redis or"):
+            adopt(client)
+    unfit_async: list[Any] = [redis.asyncio.Redis().pipeline(), None]
+    for client in unfit_async:
+        with pytest.raises(InvalidInput, match=r"must be a redis\.asyncio\.client\.Redis or"):
+            adopt_async(client)

@@ -1,0 +1,49 @@
+"""Sentinels lead to the present master, and have a login of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from redis import exceptions as rx
+
+from redisstore.connect import connect, connect_async
+from tests.connect.connections import config, eventually
+from tests.connect.crowd import check_that_tasks_wait, check_that_threads_wait
+from tests.connect.login import QUOTED, SECRET
+from tests.servers import SentinelSetup, Server, wait_until
+
+
+async def test_sentinels_lead_to_the_present_master() -> None:
+    with SentinelSetup("valkey-9.1", requirepass="secret") as setup:
+        url = setup.url(db=2).replace("sentinel://", "sentinel://:secret@")
+        made, made_async = connect(config(url)), connect_async(config(url))
+        assert made.label == made_async.label == url.replace("secret", "***")
+        client: Any = made.client
+        async_client: Any = made_async.client
+        client.set("key", "value")
+        assert await async_client.get("key") == b"value"
+        assert client.client_info()["db"] == 2
+        check_that_threads_wait(client)
+        await check_that_tasks_wait(async_client)
+        setup.fail_master()
+
+        def written() -> bool:
+            try:
+                return bool(client.set("key", "new"))
+            except rx.RedisError:
+                return False
+
+        wait_until(written)
+        assert await eventually(async_client, "key") == b"new"
+        client.close()
+        await async_client.aclose()
+
+
+def test_sentinels_have_a_login_of_their_own() -> None:
+    with Server("valkey-9.1", mode="sentinel", requirepass=SECRET) as sentinel:
+        url = f"redis+sentinel://127.0.0.1:{sentinel.port}/main?sentinel_password={QUOTED}"
+        client: Any = connect(config(url)).client
+        with pytest.raises(rx.ConnectionError, match="No master found for 'main'"):
+            client.ping()
+        client.close()

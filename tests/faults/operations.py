@@ -1,0 +1,172 @@
+"""Every operation of both stores, as one table.
+
+Each is written once, for `SessionStore`; `tests.faces` lets the asyncio store be called alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+from redisstore import SessionId, SessionKey, SessionStore
+from redisstore.keys import KeySpace
+from tests.processes.lanes import key_of, source_of, unused_since
+
+__all__ = ["LANES", "OPERATIONS", "OPERATIONS_THAT_WRITE", "Operation", "furnish"]
+
+LANES = ("1", "2", "3")
+KEY = key_of("1")
+OTHER = key_of("2")
+ID = SessionId("20260101_000000_0123456789ab")
+PAST = datetime(2026, 1, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+OLD, OLDER = unused_since("old", PAST), unused_since("older", PAST - DAY)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One call; `before` brings a furnished store into the state in which it has most to do."""
+
+    name: str
+    call: Callable[[SessionStore], object]
+    before: Callable[[SessionStore], object] = lambda _: None
+    streams: bool = False
+    """Whether the answer comes item by item."""
+    calls: Callable[[int], int] = lambda _: 1
+    """How many script calls it takes with so many partitions."""
+    writes: bool = True
+
+    def answer(self, store: SessionStore) -> object:
+        """Make the call and get its answer, whole."""
+        returned = self.call(store)
+        return list(cast("Iterator[object]", returned)) if self.streams else returned
+
+
+def furnish(store: SessionStore) -> None:
+    """Give an empty store some sessions."""
+    for name in LANES:
+        store.get_or_create_session(source_of(name))
+        store.update_session(key_of(name), 5, input_tokens=7)
+
+
+def _every(partitions: int) -> int:
+    return partitions
+
+
+def _each_of(*keys: SessionKey) -> Callable[[int], int]:
+    def spanned(partitions: int) -> int:
+        space = KeySpace("any", partitions)
+        return len({space.partition_of(key) for key in keys})
+
+    return spanned
+
+
+def _reading(name: str, call: Callable[[SessionStore], object], **more: Any) -> Operation:
+    return Operation(name, call, writes=False, **more)
+
+
+def _held(store: SessionStore) -> None:
+    store.take_hold(KEY, "p")
+    store.take_hold(OTHER, "q")
+
+
+def _old(store: SessionStore) -> None:
+    list(store.import_sessions([OLD]))
+
+
+_version = 2
+"""Of each lane of a furnished store."""
+
+OPERATIONS: Sequence[Operation] = (
+    _reading("get_session", lambda s: s.get_session(KEY)),
+    _reading("get_session unknown", lambda s: s.get_session(key_of("none"))),
+    Operation("get_or_create_session, new", lambda s: s.get_or_create_session(source_of("new"))),
+    Operation("get_or_create_session, touched", lambda s: s.get_or_create_session(source_of("1"))),
+    Operation(
+        "get_or_create_session, reset",
+        lambda s: s.get_or_create_session(source_of("1")),
+        lambda s: s.suspend_session(KEY),
+    ),
+    Operation(
+        "get_or_create_session, forced",
+        lambda s: s.get_or_create_session(source_of("1"), force_new=True),
+    ),
+    Operation(
+        "update_session",
+        lambda s: s.update_session(
+            KEY, 9, input_tokens=1, output_tokens=2, estimated_cost_usd="0.25"
+        ),
+    ),
+    Operation(
+        "update_session, if_version",
+        lambda s: s.update_session(KEY, output_tokens=2, if_version=_version),
+    ),
+    Operation("update_session, unknown", lambda s: s.update_session(key_of("none"), 9)),
+    Operation("suspend_session", lambda s: s.suspend_session(KEY, if_version=_version)),
+    Operation(
+        "mark_resume_pending", lambda s: s.mark_resume_pending(KEY, "why", if_version=_version)
+    ),
+    Operation(
+        "clear_resume_pending",
+        lambda s: s.clear_resume_pending(KEY, if_version=_version + 1),
+        lambda s: s.mark_resume_pending(KEY),
+    ),
+    Operation("reset_session", lambda s: s.reset_session(KEY, "name")),
+    Operation("reset_session, if_version", lambda s: s.reset_session(KEY, if_version=_version)),
+    Operation("switch_session", lambda s: s.switch_session(KEY, ID)),
+    Operation(
+        "switch_session, if_version", lambda s: s.switch_session(KEY, ID, if_version=_version)
+    ),
+    Operation(
+        "set_model_override",
+        lambda s: s.set_model_override(KEY, {"model": "m"}, if_version=_version),
+    ),
+    _reading(
+        "get_model_override",
+        lambda s: s.get_model_override(KEY),
+        before=lambda s: s.set_model_override(KEY, {"model": "m"}),
+    ),
+    Operation("delete_session", lambda s: s.delete_session(KEY, if_version=_version), _held),
+    Operation("take_hold", lambda s: s.take_hold(KEY, "p")),
+    Operation("take_hold, taken", lambda s: s.take_hold(KEY, "p"), _held),
+    Operation("release_hold", lambda s: s.release_hold(KEY, "p"), _held),
+    Operation(
+        "renew_holds",
+        lambda s: s.renew_holds([(KEY, "p"), (OTHER, "q"), (key_of("none"), "r")]),
+        _held,
+        calls=_each_of(KEY, OTHER, key_of("none")),
+    ),
+    _reading("list_holds", lambda s: s.list_holds(KEY), before=_held),
+    _reading("list_sessions", lambda s: s.list_sessions(), streams=True, calls=_every),
+    _reading(
+        "lookup_by_session_id",
+        lambda s: s.lookup_by_session_id(ID),
+        before=lambda s: s.switch_session(KEY, ID),
+        calls=_every,
+    ),
+    _reading("count", lambda s: s.count(), calls=_every),
+    _reading("count_sessions", lambda s: s.count_sessions(), calls=_every),
+    _reading("has_any_sessions", lambda s: s.has_any_sessions(), calls=_every),
+    Operation(
+        "prune_old_entries", lambda s: s.prune_old_entries(before=PAST + DAY), _old, calls=_every
+    ),
+    _reading(
+        "prune_old_entries, dry_run",
+        lambda s: s.prune_old_entries(before=PAST + DAY, dry_run=True),
+        before=_old,
+        calls=_every,
+    ),
+    Operation("suspend_recently_active", lambda s: s.suspend_recently_active(), calls=_every),
+    Operation(
+        "import_sessions",
+        lambda s: s.import_sessions([OLD, OLDER]),
+        streams=True,
+        calls=_each_of(OLD.session_key, OLDER.session_key),
+    ),
+    Operation("import_sessions, repeated", lambda s: s.import_sessions([OLD]), _old, streams=True),
+)
+"""All but `audit` and `server_info`, which are not made of script calls alone."""
+
+OPERATIONS_THAT_WRITE = tuple(operation for operation in OPERATIONS if operation.writes)

@@ -1,0 +1,74 @@
+"""What a namespace holds, in a form by which two moments can be compared.
+
+Random and running parts are replaced by what they stand for: session ids by the lane that is bound
+to them, times by a word. What a call changed twice stays visible in
+versions, counters, flags and members.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+__all__ = ["clear", "comparable", "contents"]
+
+_SESSION_ID = re.compile(r"\d{8}_\d{6}_[0-9a-f]{12}")
+_MOMENT = re.compile(r"\b1[6-9]\d{11}\b(\.0)?|datetime\.datetime\([^)]*\)")
+
+
+def contents(client: Redis, namespace: str) -> dict[str, Any]:
+    """Read all keys of a namespace but the remembered results of calls."""
+    reading: Any = client
+    found = {}
+    for key in reading.scan_iter(match=f"{{{namespace}*"):
+        if b"}:op:" in key:
+            continue
+        kind = reading.type(key)
+        if kind == b"hash":
+            value: Any = {_text(name): _text(it) for name, it in reading.hgetall(key).items()}
+        elif kind == b"zset":
+            value = {
+                _text(name): score for name, score in reading.zrange(key, 0, -1, withscores=True)
+            }
+        else:
+            value = f"a {_text(kind)}"
+        found[_text(key)] = value
+    return found
+
+
+def clear(client: Redis, namespace: str) -> None:
+    """Delete the sessions of a namespace; that it is laid out stays."""
+    keys = {key for key in contents(client, namespace) if not key.endswith("}:meta")}
+    if keys:
+        client.delete(*keys)
+
+
+def comparable(stored: dict[str, Any], answer: object = None) -> str:
+    """Write down what is stored, and an answer, without what differs from run to run."""
+    names = {
+        entry["session_id"]: f"<id of {key.partition(':entry:')[2]}>"
+        for key, entry in stored.items()
+        if ":entry:" in key
+    }
+
+    def neutral(text: str) -> str:
+        text = _SESSION_ID.sub(lambda match: names.get(match[0], "<an id>"), text)
+        return _MOMENT.sub("<a moment>", text)
+
+    # Of sessions touched in the same millisecond, either may be listed first.
+    items = sorted(map(neutral, map(repr, answer))) if isinstance(answer, list) else [repr(answer)]
+    lines = [f"answer {neutral(item)}" for item in items]
+    for key, value in stored.items():
+        if isinstance(value, dict):
+            members = sorted(neutral(f"{name} = {it}") for name, it in value.items())
+            lines.append(f"{neutral(key)}: {'; '.join(members)}")
+        else:
+            lines.append(f"{neutral(key)}: {value}")
+    return "\n".join(sorted(lines))
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode()

@@ -1,0 +1,144 @@
+"""What a worker can be told to do: functions of its own store, by name."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from redisstore import NoSuchSession, SessionId, SessionStore
+from redisstore.fields import to_ms
+
+from .lanes import key_of, source_of, unused_since
+from .ledger import Ledger
+
+TOKENS = 3
+COST = Decimal("0.000000007")
+"""What one increment adds: seven nano-dollars."""
+
+
+def resolve(store: SessionStore, names: Sequence[str], force_new: bool) -> list[tuple[str, int]]:
+    """Resolve each lane once; session id and version, in order."""
+    entries = [store.get_or_create_session(source_of(name), force_new=force_new) for name in names]
+    return [(entry.session_id, entry.version) for entry in entries]
+
+
+def read(store: SessionStore, name: str) -> str | None:
+    """Read which session id a lane is bound to."""
+    entry = store.get_session(key_of(name))
+    return entry.session_id if entry else None
+
+
+def increment(
+    store: SessionStore, name: str, times: int | None, ledger: Path, rows: int, row: int
+) -> None:
+    """Add to a lane's counters, for ever without `times`, and note each acknowledgement."""
+    acknowledged = Ledger(ledger, rows=rows, columns=1)
+    while times is None or acknowledged.read(row, 0) < times:
+        store.update_session(key_of(name), output_tokens=TOKENS, estimated_cost_usd=COST)
+        acknowledged.add(row, 0)
+
+
+def hold(store: SessionStore, name: str, process_id: str) -> None:
+    """Hold a lane until killed."""
+    with store.hold_process(key_of(name), process_id):
+        threading.Event().wait()
+
+
+def touch(store: SessionStore, names: Sequence[str], seed: int) -> list[tuple[str, int]]:
+    """Touch lanes at random until each is gone; what was acknowledged: name and last activity."""
+    chance = random.Random(seed)
+    left, touched = list(names), []
+    while left:
+        name = chance.choice(left)
+        entry = store.update_session(key_of(name), output_tokens=1)
+        if entry is None:
+            left.remove(name)
+        else:
+            touched.append((name, to_ms(entry.updated_at)))
+    return touched
+
+
+def prune(store: SessionStore, lag_ms: int) -> list[tuple[str, int]]:
+    """Prune what was not touched for a moment, until nothing is left; session key and cutoff."""
+    removed: list[tuple[str, int]] = []
+    while store.has_any_sessions():
+        store.prune_old_entries(
+            before=datetime.now(UTC) - timedelta(milliseconds=lag_ms),
+            on_batch=lambda batch: removed.extend(
+                (key, to_ms(batch.cutoff)) for key in batch.removed
+            ),
+        )
+    return removed
+
+
+def chaos(
+    store: SessionStore,
+    counted: Sequence[str],
+    wild: Sequence[str],
+    seconds: float,
+    seed: int,
+    ledger: Path,
+    rows: int,
+    row: int,
+) -> int:
+    """Do whatever comes to mind, for some seconds; how many calls it was.
+
+    The counted lanes get nothing that drops their counters, and each increment is noted.
+    """
+    acknowledged = Ledger(ledger, rows=rows, columns=len(counted))
+    chance, calls = random.Random(seed), 0
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        column = chance.randrange(len(counted))
+        store.update_session(key_of(counted[column]), output_tokens=TOKENS)
+        acknowledged.add(row, column)
+        chance.choice(_HARMLESS)(store, chance.choice(counted))
+        chance.choice(_DRASTIC)(store, chance.choice(wild))
+        calls += 3
+    return calls
+
+
+def _hold_what_may_be_gone(store: SessionStore, name: str) -> None:
+    with suppress(NoSuchSession):
+        store.take_hold(key_of(name), "a process", ttl=1)
+
+
+def _long_ago() -> datetime:
+    return datetime.now(UTC) - timedelta(days=100)
+
+
+_SHARED_ID = SessionId("one for several lanes")
+_HARMLESS: tuple[Callable[[SessionStore, str], object], ...] = (
+    lambda store, name: store.get_or_create_session(source_of(name)),
+    lambda store, name: store.mark_resume_pending(key_of(name)),
+    lambda store, name: store.clear_resume_pending(key_of(name)),
+    lambda store, name: store.set_model_override(key_of(name), {"model": "small"}),
+    lambda store, name: store.take_hold(key_of(name), "a process", ttl=1),
+    lambda store, name: store.release_hold(key_of(name), "a process"),
+    lambda store, _: store.suspend_recently_active(),
+    lambda store, _: store.count(),
+    lambda store, _: list(store.list_sessions(limit=5)),
+)
+_DRASTIC: tuple[Callable[[SessionStore, str], object], ...] = (
+    lambda store, name: store.get_or_create_session(source_of(name)),
+    lambda store, name: store.get_or_create_session(source_of(name), force_new=True),
+    lambda store, name: store.suspend_session(key_of(name)),
+    lambda store, name: store.reset_session(key_of(name)),
+    lambda store, name: store.switch_session(key_of(name), _SHARED_ID),
+    lambda store, name: list(store.import_sessions([unused_since(name, _long_ago())])),
+    lambda store, name: store.delete_session(key_of(name)),
+    _hold_what_may_be_gone,
+    lambda store, _: store.prune_old_entries(before=_long_ago() + timedelta(days=1)),
+    lambda store, _: store.lookup_by_session_id(_SHARED_ID),
+)
+
+JOBS: dict[str, Callable[..., Any]] = {
+    job.__name__: job for job in (resolve, read, increment, hold, touch, prune, chaos)
+}
