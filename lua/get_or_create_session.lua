@@ -4,21 +4,20 @@
 --
 -- KEYS[1]  partition     {redisstore}:
 -- KEYS[2]  entry         {redisstore}:entry:<session key>
--- ARGV[1]  proposed_id   the id of a new session; found bound already, this call is a repeated one
+-- ARGV[1]  proposed_id   the id of a new session, and the name of this call: a repeated one is known by it
 -- ARGV[2]  force_new     '1': a new session in any case
--- ARGV[3]  token         with force_new: names the call, for a repetition
--- ARGV[4]  keep_ms       how long the token is known
--- ARGV[5]  replica       who handles the message
--- ARGV[6]  freshness_ms  how long an interrupted session stays resumable; 0: for ever
--- ARGV[7]  rule_count    reset rules that follow, eight arguments each
--- ARGV[8]  ...           the rules, then the fields and values of a new entry
+-- ARGV[3]  keep_ms       how long the call is known; 0: it is never repeated
+-- ARGV[4]  replica       who handles the message
+-- ARGV[5]  freshness_ms  how long an interrupted session stays resumable; 0: for ever
+-- ARGV[6]  rule_count    reset rules that follow, eight arguments each
+-- ARGV[7]  ...           the rules, then the fields and values of a new entry
 -- Returns  field, value, field, value ...
 -- Errors   CORRUPT, CLOCKSKEW
--- Example  redis-cli --eval lua/get_or_create_session.lua '{redisstore}:' '{redisstore}:entry:agent:main:telegram:dm:42' , 20261122_112233_deadbeef0123 '' '' 0 by-hand 3600000 0 platform telegram chat_type dm chat_id 42
+-- Example  redis-cli --eval lua/get_or_create_session.lua '{redisstore}:' '{redisstore}:entry:agent:main:telegram:dm:42' , 20261122_112233_deadbeef0123 '' 0 by-hand 3600000 0 platform telegram chat_type dm chat_id 42
 
-local proposed_id, force_new = ARGV[1], ARGV[2] == '1'
-local token, keep_ms, replica = ARGV[3], ARGV[4], ARGV[5]
-local freshness_ms, rule_count, rules_at = tonumber(ARGV[6]), tonumber(ARGV[7]), 8
+local proposed_id, force_new, keep_ms = ARGV[1], ARGV[2] == '1', ARGV[3]
+local replica, freshness_ms = ARGV[4], tonumber(ARGV[5])
+local rule_count, rules_at = tonumber(ARGV[6]), 7
 
 -- shared: names
 local prefix, entry_key = KEYS[1], KEYS[2]
@@ -38,17 +37,6 @@ local function whole(number)
 end
 local function is_whole(text)
   return text and #text <= 16 and string.find(text, '^%d+$') ~= nil
-end
--- end shared
--- shared: replay
--- A call that is repeated with its token gets its first answer again and changes nothing.
-local op_key = prefix .. 'op:' .. token
-local earlier = token ~= '' and redis.call('GET', op_key)
-local function remember(answer)
-  if token ~= '' then
-    redis.call('SET', op_key, answer, 'PX', keep_ms)
-  end
-  return answer
 end
 -- end shared
 -- shared: entry
@@ -209,7 +197,13 @@ local function reset_reason(policy)
   return reason
 end
 
-if exists and (earlier or entry.session_id == proposed_id) then
+-- Whether this call was applied before; from now on it was. A call that finds the id it proposed
+-- needs no more than that.
+local function is_repeated()
+  return keep_ms ~= '0' and not redis.call('SET', prefix .. 'op:' .. proposed_id, '1', 'NX', 'PX', keep_ms)
+end
+
+if exists and entry.session_id == proposed_id then
   return flat
 end
 
@@ -221,6 +215,9 @@ end
 
 local reason = exists and not force_new and reset_reason(policy)
 if exists and not force_new and not reason then
+  if is_repeated() then
+    return flat
+  end
   local updated_at = math.max(now, tonumber(entry.updated_at))
   index_activity(policy, updated_at)
   local changed = { updated_at = whole(updated_at), version = whole(entry.version + 1), replica = replica }
@@ -238,8 +235,8 @@ fault = damaged_index(session_ids_index, active_index)
 if fault then
   return fault
 end
-if force_new then
-  remember('1')
+if force_new and is_repeated() and exists then
+  return flat
 end
 if not exists then
   redis.call('ZADD', session_ids_index, 0, proposed_id .. ' ' .. session_key)

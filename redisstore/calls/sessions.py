@@ -95,7 +95,6 @@ def get_or_create(
     args = (
         new_session_id(now),
         "1" if force_new else "",
-        new_token() if force_new else "",
         context.keep_ms,
         config.replica,
         int(config.resume_freshness_window * 1000),
