@@ -14,7 +14,7 @@ from typing import Any
 import redis
 
 ROOT = Path(__file__).resolve().parent.parent
-_BLOCK = re.compile(r"^```(?:sh|console)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_BLOCK = re.compile(r"^ *```(?:sh|console)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 
 
 def shell_lines(document: Path) -> list[str]:

@@ -8,14 +8,12 @@ from functools import partial
 
 import pytest
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from redisstore import SessionStore, StoreConfig, StoreUnavailable
 from redisstore.keys import KeySpace
 from redisstore.scripts import library
 from tests.entries import DAY, NOW, aged, put, source
-from tests.servers import BACKEND_NAMES, Cluster, Server, require, wait_until
+from tests.servers import BACKEND_NAMES, Cluster, require, wait_until
 
 
 @pytest.fixture(params=BACKEND_NAMES, scope="module")
@@ -23,10 +21,6 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     require(request.param)
     with Cluster(request.param) as cluster:
         yield cluster
-
-
-def plain(node: Server) -> redis.Redis:
-    return node.client(retry=Retry(NoBackoff(), 0))
 
 
 def identity(client: redis.Redis) -> str:
@@ -52,7 +46,7 @@ def test_sessions_spread_evenly(cluster: Cluster, namespace: str) -> None:
         pattern = f"{{{namespace}.*}}:entry:*"
         held = Counter[int]()
         for node in cluster.nodes:
-            with plain(node) as client:
+            with node.client() as client:
                 held[node.port] = sum(1 for _ in client.scan_iter(pattern, count=1000))
         assert sum(held.values()) == 6000
         assert max(held.values()) < 6000 / 3 * 1.05
@@ -70,7 +64,7 @@ def test_a_script_refuses_a_key_of_another_slot(cluster: Cluster, name: str) -> 
         key for key in map("{{{}}}".format, range(10_000)) if cluster.master_of(key) is node
     )
     foreign = f"redis.call('TYPE', '{neighbour}')\n"
-    with plain(node) as client, pytest.raises(redis.ResponseError, match="slot"):
+    with node.client() as client, pytest.raises(redis.ResponseError, match="slot"):
         client.eval(f"{shebang}\n{foreign}{body}", 2, home.prefix, home.updated_at)
 
 
@@ -82,7 +76,7 @@ def test_a_moving_slot_never_makes_a_second_session(cluster: Cluster, namespace:
     home = KeySpace(namespace).partitions[0]
     origin = cluster.master_of(home.prefix)
     target = next(node for node in cluster.nodes if node is not origin)
-    with SessionStore.from_url(config=config) as store, plain(origin) as a, plain(target) as b:
+    with SessionStore.from_url(config=config) as store, origin.client() as a, target.client() as b:
         ada = store.get_or_create_session(source("ada"))
         origin_id, target_id = (identity(client) for client in (a, b))
         b.execute_command("CLUSTER SETSLOT", home.slot, "IMPORTING", origin_id)
@@ -114,7 +108,7 @@ def test_a_master_that_dies_is_replaced_by_its_replica(namespace: str) -> None:
         with SessionStore.from_url(config=config) as store:
             put(store, [aged(str(n), DAY) for n in range(200)])
             for node in cluster.masters:
-                with plain(node) as client:
+                with node.client() as client:
                     replicated = partial(has_replicated, client)
                     wait_until(replicated, timeout=10, message="the replica has all")
             cluster.masters[0].kill()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -24,10 +23,8 @@ def test_a_corrupt_file_is_told_with_the_end_of_the_log(servers: Servers) -> Non
     server.stop()
     file = next((server.directory / "appendonlydir").glob("*.incr.aof"))
     file.write_bytes(b"*3\r\nnonsense\r\n" + file.read_bytes())
-    started = time.monotonic()
     with pytest.raises(StoreUnavailable, match="Bad file format reading the append only file"):
         server.ensure_running()
-    assert time.monotonic() - started < 5
     assert not server.is_running()
 
 
@@ -42,10 +39,8 @@ def test_a_program_that_fails_is_told_with_what_it_said(
 
 def test_a_program_that_hangs_is_ended(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
     server = fake_program(servers, monkeypatch, "echo thinking; exec sleep 60")
-    started = time.monotonic()
     with pytest.raises(StoreUnavailable, match=r"did not start in time:\nthinking"):
         server.ensure_running(timeout=0.5)
-    assert time.monotonic() - started < 5
     assert not server.is_running()
 
 

@@ -19,7 +19,6 @@ from redisstore.fields import from_ms, to_ms
 from redisstore.scripts import Library, Script
 
 if TYPE_CHECKING:
-
     from redisstore import AsyncSessionStore, SessionStore
     from redisstore.connect import SyncClient
     from redisstore.keys import KeySpace

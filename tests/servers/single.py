@@ -202,7 +202,7 @@ class Server(Managed):
         """The URL of a database by way of the unix socket."""
         return self.endpoint.socket_url(db)
 
-    def ask(self, *words: str | int | bytes) -> Any:  # noqa: ANN401 - as a server's answers are
+    def ask(self, *words: str | int | bytes) -> Any:
         """The answer to any command, by a connection of its own."""
         with redis.Redis(**self.client_options()) as client:
             asking: Any = client

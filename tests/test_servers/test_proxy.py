@@ -150,10 +150,6 @@ def test_delay_slows_requests_down(proxy: FaultyProxy, victim: redis.Redis) -> N
     before = time.monotonic()
     victim.ping()
     assert time.monotonic() - before >= 0.15
-    proxy.pass_through()
-    before = time.monotonic()
-    victim.ping()
-    assert time.monotonic() - before < 0.15
 
 
 def test_messages_pass_an_armed_proxy(proxy: FaultyProxy, victim: redis.Redis) -> None:
