@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -43,10 +42,8 @@ def test_a_wrong_password_is_refused_at_once(
         for login in ("", ":wrong@", "nobody:right@"):
             url = locked.url().replace(":right@", login)
             store = opened(configured(url, deadline=60.0))
-            started = time.monotonic()
             with pytest.raises(StoreRefused, match="Redis refused"):
                 store.get_session(KEY)
-            assert time.monotonic() - started < store.config.deadline / 2
 
 
 def test_a_missing_permission_is_refused_at_once(
@@ -60,10 +57,8 @@ def test_a_missing_permission_is_refused_at_once(
         furnish(privileged)
     limited = config.url.replace("redis://", "redis://reader:secret@")
     store = opened(config.model_copy(update={"url": limited}))
-    started = time.monotonic()
     with pytest.raises(StoreRefused):
         store.update_session(KEY, output_tokens=1)
-    assert time.monotonic() - started < config.deadline / 2
     server.ask("ACL", "DELUSER", "reader")
 
 
