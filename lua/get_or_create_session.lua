@@ -6,7 +6,7 @@
 -- KEYS[2]  entry         {redisstore}:entry:<session key>
 -- ARGV[1]  proposed_id   the id of a new session, and the name of this call: a repeated one is known by it
 -- ARGV[2]  force_new     '1': a new session in any case
--- ARGV[3]  keep_ms       how long the call is known; 0: it is never repeated
+-- ARGV[3]  keep_ms       with force_new: how long the call is known; 0: it is never repeated
 -- ARGV[4]  replica       who handles the message
 -- ARGV[5]  freshness_ms  how long an interrupted session stays resumable; 0: for ever
 -- ARGV[6]  rule_count    reset rules that follow, eight arguments each
@@ -60,6 +60,36 @@ if exists then
   end
 end
 -- end shared
+-- A repeated call finds what it did: the session that it made, or itself as the last to touch it.
+local call_id = string.sub(proposed_id, -12)
+if exists and (entry.session_id == proposed_id or entry.last_call == call_id) then
+  return flat
+end
+
+local updated_at = math.max(now, tonumber(entry.updated_at or 0))
+local function touched()
+  local changed = { updated_at = whole(updated_at), version = whole(entry.version + 1), replica = replica, last_call = call_id }
+  redis.call('HSET', entry_key, 'updated_at', changed.updated_at, 'version', changed.version, 'replica', replica,
+    'last_call', call_id)
+  for i = 1, #flat, 2 do
+    local field = flat[i]
+    flat[i + 1], changed[field] = changed[field] or flat[i + 1], nil
+  end
+  for field, value in pairs(changed) do
+    flat[#flat + 1] = field
+    flat[#flat + 1] = value
+  end
+  return flat
+end
+
+-- The common case, before all that it does not need: no policy, so nothing is due. The index that
+-- matters least comes first; if either is of a wrong type, the entry is as it was.
+if exists and not force_new and rule_count == 0 and entry.suspended ~= '1' then
+  redis.call('ZREM', expiry_index, session_key)
+  redis.call('ZADD', updated_at_index, whole(updated_at), session_key)
+  return touched()
+end
+
 -- shared: indexes
 -- Scripts don't roll back: an index of a wrong type ends the script before its first write.
 local function damaged_index(...)
@@ -145,6 +175,56 @@ local function index_activity(policy, updated_at)
   end
 end
 -- end shared
+-- Why the session is due for a reset, or nil. The policy is asked before the mark of an
+-- interruption, and neither resets what a live process holds.
+local function reset_reason(policy)
+  if entry.suspended == '1' then
+    return 'suspended'
+  end
+  local reason
+  local updated_at = tonumber(entry.updated_at)
+  if policy.idle_ms and now > updated_at + policy.idle_ms then
+    reason = 'idle'
+  elseif policy.resets then
+    local latest = now >= policy.resets[3] and 3 or now >= policy.resets[2] and 2 or 1
+    reason = updated_at < policy.resets[latest] and 'daily' or nil
+  end
+  if not reason and policy.mode ~= 'none' and entry.resume_pending == '1' and freshness_ms > 0 then
+    local marked_at = tonumber(entry.last_resume_marked_at or entry.updated_at)
+    reason = now - marked_at > freshness_ms and 'resume_pending_expired' or nil
+  end
+  if reason and is_held(redis.pcall('ZSCORE', active_index, session_key)) then
+    return nil
+  end
+  return reason
+end
+
+local policy = policy_of(entry.platform, entry.chat_type)
+local fault = policy.skewed or damaged_index(updated_at_index, expiry_index)
+if fault then
+  return fault
+end
+local reason = exists and not force_new and reset_reason(policy)
+if exists and not force_new and not reason then
+  index_activity(policy, updated_at)
+  return touched()
+end
+
+fault = damaged_index(session_ids_index, active_index)
+if fault then
+  return fault
+end
+local op_key = prefix .. 'op:' .. proposed_id
+if exists and force_new and keep_ms ~= '0' and not redis.call('SET', op_key, '1', 'NX', 'PX', keep_ms) then
+  return flat
+end
+if not exists then
+  redis.call('ZADD', session_ids_index, 0, proposed_id .. ' ' .. session_key)
+  index_activity(policy, now)
+  redis.call('HSET', entry_key, 'session_id', proposed_id, 'created_at', whole(now), 'updated_at', whole(now),
+    'version', '1', 'replica', replica, unpack(ARGV, rules_at + 8 * rule_count))
+  return redis.call('HGETALL', entry_key)
+end
 -- shared: rebind
 -- Bind the lane to another conversation: what belonged to the old one goes, the rest stays.
 local function rebind(new_id, policy, ...)
@@ -173,78 +253,6 @@ local function had_activity()
   return false
 end
 
--- Why the session is due for a reset, or nil. The policy is asked before the mark of an
--- interruption, and neither resets what a live process holds.
-local function reset_reason(policy)
-  if entry.suspended == '1' then
-    return 'suspended'
-  end
-  local reason
-  local updated_at = tonumber(entry.updated_at)
-  if policy.idle_ms and now > updated_at + policy.idle_ms then
-    reason = 'idle'
-  elseif policy.resets then
-    local latest = now >= policy.resets[3] and 3 or now >= policy.resets[2] and 2 or 1
-    reason = updated_at < policy.resets[latest] and 'daily' or nil
-  end
-  if not reason and policy.mode ~= 'none' and entry.resume_pending == '1' and freshness_ms > 0 then
-    local marked_at = tonumber(entry.last_resume_marked_at or entry.updated_at)
-    reason = now - marked_at > freshness_ms and 'resume_pending_expired' or nil
-  end
-  if reason and is_held(redis.pcall('ZSCORE', active_index, session_key)) then
-    return nil
-  end
-  return reason
-end
-
--- Whether this call was applied before; from now on it was. A call that finds the id it proposed
--- needs no more than that.
-local function is_repeated()
-  return keep_ms ~= '0' and not redis.call('SET', prefix .. 'op:' .. proposed_id, '1', 'NX', 'PX', keep_ms)
-end
-
-if exists and entry.session_id == proposed_id then
-  return flat
-end
-
-local policy = policy_of(entry.platform, entry.chat_type)
-local fault = policy.skewed or damaged_index(updated_at_index, expiry_index)
-if fault then
-  return fault
-end
-
-local reason = exists and not force_new and reset_reason(policy)
-if exists and not force_new and not reason then
-  if is_repeated() then
-    return flat
-  end
-  local updated_at = math.max(now, tonumber(entry.updated_at))
-  index_activity(policy, updated_at)
-  local changed = { updated_at = whole(updated_at), version = whole(entry.version + 1), replica = replica }
-  redis.call('HSET', entry_key, 'updated_at', changed.updated_at, 'version', changed.version, 'replica', replica)
-  for i = 1, #flat, 2 do
-    flat[i + 1] = changed[flat[i]] or flat[i + 1]
-  end
-  if not entry.replica then
-    flat[#flat + 1], flat[#flat + 2] = 'replica', replica
-  end
-  return flat
-end
-
-fault = damaged_index(session_ids_index, active_index)
-if fault then
-  return fault
-end
-if force_new and is_repeated() and exists then
-  return flat
-end
-if not exists then
-  redis.call('ZADD', session_ids_index, 0, proposed_id .. ' ' .. session_key)
-  index_activity(policy, now)
-  redis.call('HSET', entry_key, 'session_id', proposed_id, 'created_at', whole(now), 'updated_at', whole(now),
-    'version', '1', 'replica', replica, unpack(ARGV, rules_at + 8 * rule_count))
-  return redis.call('HGETALL', entry_key)
-end
 local changed = { 'replica', replica }
 if reason then
   changed = { 'replica', replica, 'was_auto_reset', '1', 'auto_reset_reason', reason }

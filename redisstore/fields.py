@@ -100,8 +100,8 @@ _OVERRIDE: dict[str, tuple[str, _Kind]] = {
     f"override_{name}": (name, _TEXT) for name in ModelOverride.model_fields
 }
 
-FIELDS = ("version", *_ENTRY, *_ORIGIN, *_ORIGIN_APART, *_OVERRIDE)
-"""Every field of the hash that this version knows."""
+FIELDS = ("version", "last_call", *_ENTRY, *_ORIGIN, *_ORIGIN_APART, *_OVERRIDE)
+"""Every field of the hash that this version knows; ``last_call`` is the scripts' own."""
 
 _ENTRY_PART, _ORIGIN_PART, _OVERRIDE_PART = range(3)
 _READERS: dict[bytes, tuple[int, str, Callable[[bytes], Any]]] = {

@@ -63,7 +63,7 @@ def translated(error: Exception, key: str) -> RedisStoreError | None:
     if isinstance(error, _TRANSIENT) or text.startswith(_TRANSIENT_CODES):
         return None
     if text.startswith("WRONGTYPE"):
-        return CorruptEntry(key, text)
+        return CorruptEntry(key, f"a key is of another type, redisstore doctor names it: {text}")
     return from_script(text) or StoreRefused(f"Redis refused: {text}")
 
 

@@ -29,6 +29,7 @@ def contents(client: Redis, namespace: str) -> dict[str, Any]:
         kind = reading.type(key)
         if kind == b"hash":
             value: Any = {_text(name): _text(it) for name, it in reading.hgetall(key).items()}
+            value.pop("last_call", None)  # random, as a session id is
         elif kind == b"zset":
             value = {
                 _text(name): score for name, score in reading.zrange(key, 0, -1, withscores=True)
