@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import ndiff
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -79,8 +80,9 @@ def test_a_fault_changes_neither_the_answer_nor_the_store(
             )
             proxy.pass_through()
             if undisturbed != disturbed:
-                differing.append(f"{operation.name}\n{undisturbed}\nbecame\n{disturbed}")
-    assert "\n\n".join(differing) == ""
+                difference = ndiff(undisturbed.splitlines(), disturbed.splitlines())
+                differing += [operation.name, *(line for line in difference if line[0] in "-+")]
+    assert not differing, "\n".join(differing)
 
 
 def _run(
