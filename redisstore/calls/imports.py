@@ -19,6 +19,8 @@ what is stored can't be compared (``damaged``)."""
 
 Outcome: TypeAlias = "tuple[SessionEntry, Verdict | InvalidInput]"
 _ROWS_A_ROUND = 200
+_ROWS_A_CALL = 50
+"""A call of this size holds the server for one or two milliseconds."""
 
 
 def sweep(context: Context, entries: Iterable[SessionEntry]) -> Sweep[Outcome]:
@@ -31,15 +33,20 @@ def sweep(context: Context, entries: Iterable[SessionEntry]) -> Sweep[Outcome]:
                 rows.append((entry.session_key, (entry, _checked_fields(context, entry))))
             except InvalidInput as error:
                 yield Found((entry, error))
-        homes = context.space.by_partition(rows)
-        if not homes:
-            continue
-        calls = [
-            _call(context, home, [(key, fields) for key, (_, fields) in pairs], rules)
-            for home, pairs in homes.items()
+        parts = [
+            (home, pairs[start : start + _ROWS_A_CALL])
+            for home, pairs in context.space.by_partition(rows).items()
+            for start in range(0, len(pairs), _ROWS_A_CALL)
         ]
-        replies = yield Ask(calls)
-        for pairs, verdicts in zip(homes.values(), replies, strict=True):
+        if not parts:
+            continue
+        replies = yield Ask(
+            [
+                _call(context, home, [(key, fields) for key, (_, fields) in pairs], rules)
+                for home, pairs in parts
+            ]
+        )
+        for (_, pairs), verdicts in zip(parts, replies, strict=True):
             for (_, (entry, _)), verdict in zip(pairs, verdicts, strict=True):
                 yield Found((entry, verdict))
 

@@ -1,0 +1,109 @@
+"""The command: ``python -m benchmarks``, ``make bench``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from benchmarks.results import Results
+from benchmarks.runner import run
+from benchmarks.tables import show, write_markdown
+from benchmarks.workloads import WORKLOADS
+from tests.servers import BACKEND_NAMES, Backend, available
+
+_REPETITIONS, _QUICK_REPETITIONS = 3, 2
+_QUICK_SCALE = 0.05
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, or read what was measured; show it, and write what is asked for."""
+    parser = _parser()
+    wanted = parser.parse_args(arguments)
+    console = Console(width=None if Console().is_terminal else 160)
+    results = Results.load(wanted.render) if wanted.render else _measured(parser, wanted, console)
+    show(results, console)
+    if wanted.json:
+        results.save(wanted.json)
+    if wanted.markdown:
+        try:
+            write_markdown(results, wanted.markdown)
+        except ValueError as error:
+            parser.error(str(error))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "--backend",
+        action="append",
+        choices=BACKEND_NAMES,
+        help="measure this server only; can be given several times (default: all there are)",
+    )
+    parser.add_argument(
+        "--workload",
+        action="append",
+        choices=[workload.name for workload in WORKLOADS],
+        help="measure this only; can be given several times",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help=f"{_QUICK_REPETITIONS} repetitions at scale {_QUICK_SCALE}",
+    )
+    parser.add_argument("--scale", type=_positive, help="multiply every size by this (default: 1)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results here")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="put the tables between this page's markers"
+    )
+    parser.add_argument(
+        "--render", type=Path, metavar="FILE", help="measure nothing; show a results file"
+    )
+    return parser
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 10:
+        raise argparse.ArgumentTypeError(f"must be above 0 and at most 10, not {text}")
+    return value
+
+
+def _measured(
+    parser: argparse.ArgumentParser, wanted: argparse.Namespace, console: Console
+) -> Results:
+    backends = _backends(parser, wanted.backend)
+    workloads = [one for one in WORKLOADS if not wanted.workload or one.name in wanted.workload]
+    repetitions = _QUICK_REPETITIONS if wanted.quick else _REPETITIONS
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
+        labels = dict.fromkeys(one.label(b.name) for one in workloads for b in backends)
+        bars = {label: progress.add_task(label, total=repetitions, start=False) for label in labels}
+
+        def on_step(label: str, done: int) -> None:
+            if not done:
+                progress.start_task(bars[label])
+            progress.update(bars[label], completed=done)
+
+        return run(
+            workloads,
+            backends,
+            repetitions=repetitions,
+            scale=wanted.scale or (_QUICK_SCALE if wanted.quick else 1.0),
+            on_step=on_step,
+        )
+
+
+def _backends(parser: argparse.ArgumentParser, names: Sequence[str] | None) -> list[Backend]:
+    present = {backend.name: backend for backend in available()}
+    missing = [name for name in names or () if name not in present]
+    if missing or not present:
+        parser.error(f"not installed: {', '.join(missing or BACKEND_NAMES)}")
+    return [present[name] for name in names or present]
+
+
+if __name__ == "__main__":
+    main()

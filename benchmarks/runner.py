@@ -1,0 +1,79 @@
+"""Runs workloads on backends and gathers what they find."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from benchmarks.machine import load, machine
+from benchmarks.results import Results, Row, Section
+from benchmarks.sessions import check, fill, now
+from benchmarks.workload import IDLE_POLICY, Bench, Workload
+from tests.servers import Backend
+
+OnStep = Callable[[str, int], None]
+"""Told what runs now, and how many repetitions of it are done."""
+
+
+def run(
+    workloads: Sequence[Workload],
+    backends: Sequence[Backend],
+    *,
+    repetitions: int,
+    scale: float,
+    on_step: OnStep,
+) -> Results:
+    """Run everything; a workload without a server is run once, under the backend ``""``."""
+    facts = machine()
+    benches = [Bench(backend, repetitions, scale) for backend in backends]
+    versions = {bench.backend.name: _prepared(bench) for bench in benches}
+    sections = tuple(_section(workload, benches, on_step) for workload in workloads)
+    return Results(
+        machine={**facts, "load at the end": load()},
+        backends=versions,
+        repetitions=repetitions,
+        scale=scale,
+        sections=sections,
+    )
+
+
+def _section(workload: Workload, benches: Sequence[Bench], on_step: OnStep) -> Section:
+    rows: list[Row] = []
+    for bench in benches if workload.uses_server else benches[:1]:
+        backend = bench.backend.name if workload.uses_server else ""
+        label = workload.label(backend)
+        values: dict[str, list[float]] = {measure.name: [] for measure in workload.measures}
+        on_step(label, 0)
+        for done, repetition in enumerate(workload.run(bench), start=1):
+            if repetition.keys() != values.keys():
+                raise RuntimeError(
+                    f"{workload.name} promises {list(values)}, not {list(repetition)}"
+                )
+            for name, value in repetition.items():
+                values[name].append(value)
+            on_step(label, done)
+        rows += [
+            Row(
+                measure=measure.name,
+                label=measure.label,
+                unit=measure.unit,
+                backend=backend,
+                values=tuple(values[measure.name]),
+            )
+            for measure in workload.measures
+        ]
+    return Section(
+        workload=workload.name, title=workload.title, method=workload.method, rows=tuple(rows)
+    )
+
+
+def _prepared(bench: Bench) -> str:
+    """Check that copies of sessions are as the store writes them; return the server's version."""
+    with bench.server() as server, bench.store(server, IDLE_POLICY) as store:
+        week_ago, step = now() - timedelta(days=7), timedelta(milliseconds=1)
+        fill(server, store, "plain", 50, updated_at=week_ago, step=step)
+        fill(server, store, "suspended", 50, updated_at=week_ago, suspended=True)
+        check(store)
+        about = store.server_info()
+        allocator = server.info("memory")["mem_allocator"]
+    return f"{about.product} {'.'.join(map(str, about.version))}, {allocator}"

@@ -1,0 +1,17 @@
+"""All workloads, in the order in which they are run and shown."""
+
+from __future__ import annotations
+
+from benchmarks.workload import Workload
+from benchmarks.workloads import importing, json_file, memory, prune, resolve, round_trip
+
+WORKLOADS: tuple[Workload, ...] = (
+    prune.DISTINCT_TIMES,
+    prune.EQUAL_TIMES,
+    resolve.WORKLOAD,
+    json_file.WORKLOAD,
+    memory.WORKLOAD,
+    round_trip.WORKLOAD,
+    importing.WORKLOAD,
+)
+"""Prune comes first: the smallest heap, and what may hold the server longest."""

@@ -1,0 +1,93 @@
+"""Bytes a session takes on the server, and where they go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from benchmarks.sessions import check, layout, real_entries, store_all
+from benchmarks.workload import DAILY_POLICY, NO_POLICY, Bench, Measure, Repetition, Workload
+from redisstore import SessionEntry, SessionResetPolicy
+from tests.servers import Server, wait_until
+
+SESSIONS = 20_000
+_POLICIES = {"none": NO_POLICY, "daily": DAILY_POLICY}
+_STEADY_READINGS = 15
+"""A hundredth of a second apart: longer than the server takes to come round to its housekeeping."""
+
+
+def _run(bench: Bench) -> Iterator[Repetition]:
+    entries = real_entries(bench.size(SESSIONS))
+    for _ in range(bench.repetitions):
+        found: dict[str, float] = {}
+        for name, policy in _POLICIES.items():
+            parts = _parts(bench, entries, policy)
+            found |= {f"{name}_{part}": used / len(entries) for part, used in parts.items()}
+            found[f"{name}_total"] = sum(parts.values()) / len(entries)
+            found[f"{name}_entry_share"] = 100 * parts["entry"] / sum(parts.values())
+        yield found
+
+
+def _parts(bench: Bench, entries: list[SessionEntry], policy: SessionResetPolicy) -> dict[str, int]:
+    """Return the bytes of the entries and of each index, in a server of their own."""
+    with bench.server() as server:
+        with bench.store(server, policy) as store:
+            # What any store has, it has after its first session: scripts, layout record.
+            store_all(store, entries[:1])
+            store.delete_session(entries[0].session_key)
+            _, home = layout(store)
+        empty = _used(server, home.prefix)
+        with bench.store(server, policy) as store:
+            store_all(store, entries)
+            check(store)
+        left = _used(server, home.prefix)
+        parts: dict[str, int] = {}
+        for index in ("expiry", "session_ids", "updated_at"):
+            server.ask("DEL", getattr(home, index))
+            before, left = left, _used(server, home.prefix)
+            parts[index] = before - left
+        parts["entry"] = left - empty
+    return parts
+
+
+def _used(server: Server, prefix: str) -> int:
+    """Return the bytes in use for data, when the server has come to rest.
+
+    Answers that are kept for calls that might be repeated are removed first: they lapse anyhow.
+    """
+    client: Any = server.client()
+    for key in client.scan_iter(match=f"{prefix}op:*", count=1000):
+        client.delete(key)
+    readings: list[int] = []
+
+    def steady() -> bool:
+        memory = client.info("memory")
+        readings.append(memory["used_memory"] - memory["mem_clients_normal"])
+        return readings[-_STEADY_READINGS:] == [readings[-1]] * _STEADY_READINGS
+
+    wait_until(steady, timeout=30)
+    client.close()
+    return readings[-1]
+
+
+def _measures(policy: str) -> tuple[Measure, ...]:
+    return (
+        Measure(f"{policy}_total", f"policy {policy}: a session in all", "B"),
+        Measure(f"{policy}_entry", f"policy {policy}: hash and its key", "B"),
+        Measure(f"{policy}_updated_at", f"policy {policy}: index by last activity", "B"),
+        Measure(f"{policy}_session_ids", f"policy {policy}: index by session id", "B"),
+        Measure(f"{policy}_expiry", f"policy {policy}: index by deadline", "B"),
+        Measure(f"{policy}_entry_share", f"policy {policy}: share of hash and key", "%"),
+    )
+
+
+WORKLOAD = Workload(
+    "memory",
+    "Memory of a session",
+    "The sessions of a real gateway's `sessions.json` (600 in a year, eight platforms), multiplied"
+    f" with new keys to {SESSIONS:,} and imported. `used_memory` less the clients' buffers, before"
+    " and after; an index is what its DEL gives back, hash and key (with its place in the server's"
+    " table of keys) are the rest. Each policy on a server of its own.",
+    (*_measures("none"), *_measures("daily")),
+    _run,
+)
