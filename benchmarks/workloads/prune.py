@@ -12,13 +12,13 @@ from typing import Any
 from benchmarks.server_time import ServerTime, quantile
 from benchmarks.sessions import fill, layout, now, source
 from benchmarks.workload import IDLE_POLICY, Bench, Measure, Repetition, Workload
-from redisstore import PruneBatch, SessionStore
+from redisstore import PruneBatch, SessionStore, StoreConfig
 from redisstore.fields import to_ms
 from tests.servers import Server
 
 ENTRIES = 100_000
 """Kept ones at the old end, and as many to remove behind them."""
-_BATCH = 100
+_BATCH = StoreConfig().prune_batch_size
 _BARE = Path(__file__).with_name("bare_prune.lua").read_text("utf-8")
 _AGE = timedelta(days=200)
 _CUTOFF = timedelta(days=90)
@@ -152,9 +152,9 @@ def _per_second(entries: int, microseconds: int) -> float:
 _METHOD = (
     "{entries:,} suspended sessions at the old end and as many stale ones behind them, {times}, all"
     " four indexes in use, one session held. One sweep by `SessionStore.prune_old_entries`, batches"
-    " of 100. Server time is the difference of EVALSHA's time in `INFO commandstats` from one call"
-    " to the next. The bare script does one HMGET an entry, one UNLINK and one ZREM a batch, on the"
-    " same stale sessions, in batches of 100; rates compare the calls that removed."
+    f" of {_BATCH}. Server time is the difference of EVALSHA's time in `INFO commandstats` from one"
+    " call to the next. The bare script does one HMGET an entry, one UNLINK and one ZREM a batch, on the"
+    " same stale sessions, in batches of the same size; rates compare the calls that removed."
 )
 
 
