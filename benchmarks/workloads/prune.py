@@ -153,8 +153,9 @@ _METHOD = (
     "{entries:,} suspended sessions at the old end and as many stale ones behind them, {times}, all"
     " four indexes in use, one session held. One sweep by `SessionStore.prune_old_entries`, batches"
     f" of {_BATCH}. Server time is the difference of EVALSHA's time in `INFO commandstats` from one"
-    " call to the next. The bare script does one HMGET an entry, one UNLINK and one ZREM a batch, on"
-    " the same stale sessions, in batches of the same size; rates compare the calls that removed."
+    " call to the next. The bare script does one HMGET an entry, one UNLINK and one ZREM a batch,"
+    " on the same stale sessions, in batches of the same size; rates compare the calls that"
+    " removed."
 )
 
 

@@ -99,6 +99,10 @@ class _Feed:
     ended: bool = False
     ready: deque[SessionEntry] = field(default_factory=deque)
 
+    def next_in_line(self) -> tuple[float, int]:
+        """Return what sorts this feed among the others: the newest next session goes first."""
+        return -self.ready[0].updated_at.timestamp(), self.home.index
+
 
 def newest_first(
     context: Context,
@@ -136,7 +140,9 @@ def _merge(
 ) -> Sweep[SessionEntry | CorruptEntry]:
     feeds = [_Feed(home) for home in context.space.partitions]
     hungry = feeds
-    queue: list[tuple[float, int, SessionEntry]] = []
+    """Those that may have more, and have nothing in the queue."""
+    queue: list[tuple[float, int]] = []
+    """The age of each other feed's next session, and whose it is."""
     left = float("inf") if limit is None else limit
     while left > 0:
         while hungry:
@@ -144,25 +150,19 @@ def _merge(
             for feed, page in zip(hungry, pages, strict=True):
                 feed.score, feed.member, feed.ended = page.score, page.member, not page.score
                 feed.ready.extend(page.entries)
+                if feed.ready:
+                    heapq.heappush(queue, feed.next_in_line())
                 yield from map(Found, page.damaged)
             hungry = [feed for feed in hungry if not feed.ready and not feed.ended]
-        for index, feed in enumerate(feeds):
-            if feed.ready and not any(queued == index for _, queued, _ in queue):
-                _enqueue(queue, index, feed.ready.popleft())
         if not queue:
             return
-        _, index, entry = heapq.heappop(queue)
-        yield Found(entry)
+        feed = feeds[heapq.heappop(queue)[1]]
+        yield Found(feed.ready.popleft())
         left -= 1
-        feed = feeds[index]
         if feed.ready:
-            _enqueue(queue, index, feed.ready.popleft())
+            heapq.heappush(queue, feed.next_in_line())
         elif not feed.ended:
             hungry = [feed]
-
-
-def _enqueue(queue: list[tuple[float, int, SessionEntry]], index: int, entry: SessionEntry) -> None:
-    heapq.heappush(queue, (-entry.updated_at.timestamp(), index, entry))
 
 
 @dataclass(frozen=True, slots=True)
