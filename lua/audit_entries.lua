@@ -13,10 +13,7 @@ local prefix, updated_at_index, repair = KEYS[1], KEYS[2], ARGV[1] == '1'
 local session_ids_index = prefix .. 'session_ids'
 local active_index = prefix .. 'active'
 
--- shared: numbers
-local function whole(number)
-  return string.format('%.0f', number)
-end
+-- shared: is_whole
 local function is_whole(text)
   return text and #text <= 16 and string.find(text, '^%d+$') ~= nil
 end

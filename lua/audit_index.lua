@@ -15,12 +15,9 @@ local prefix, index = KEYS[1], KEYS[2]
 local skip, limit, repair = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1'
 local is_bindings = index == prefix .. 'session_ids'
 
--- shared: numbers
+-- shared: whole
 local function whole(number)
   return string.format('%.0f', number)
-end
-local function is_whole(text)
-  return text and #text <= 16 and string.find(text, '^%d+$') ~= nil
 end
 -- end shared
 -- shared: indexes

@@ -14,12 +14,9 @@ local active_index, expiry_index = prefix .. 'active', prefix .. 'expiry'
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 -- end shared
--- shared: numbers
+-- shared: whole
 local function whole(number)
   return string.format('%.0f', number)
-end
-local function is_whole(text)
-  return text and #text <= 16 and string.find(text, '^%d+$') ~= nil
 end
 -- end shared
 -- shared: indexes

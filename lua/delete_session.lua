@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
--- Delete a session with its process holds and its place in every index, damaged or not.
+-- Delete a session with its process holds and its place in every index, damaged or not. Where the
+-- id is lost with the damage, its binding stays for an audit to take out.
 --
 -- KEYS[1]  partition      {redisstore}:
 -- KEYS[2]  entry          {redisstore}:entry:<session key>

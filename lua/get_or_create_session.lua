@@ -6,18 +6,19 @@
 -- KEYS[2]  entry         {redisstore}:entry:<session key>
 -- ARGV[1]  proposed_id   the id of a new session, and the name of this call: a repeated one is known by it
 -- ARGV[2]  force_new     '1': a new session in any case
--- ARGV[3]  keep_ms       with force_new: how long the call is known; 0: it is never repeated
+-- ARGV[3]  keep_ms       with force_new: how long the call is known; 0: a call by hand, never repeated
 -- ARGV[4]  replica       who handles the message
 -- ARGV[5]  freshness_ms  how long an interrupted session stays resumable; 0: for ever
 -- ARGV[6]  rule_count    reset rules that follow, eight arguments each
 -- ARGV[7]  ...           the rules, then the fields and values of a new entry
 -- Returns  field, value, field, value ...
--- Errors   CORRUPT, CLOCKSKEW
+-- Errors   CORRUPT, CLOCKSKEW, NOLAYOUT: nobody has laid out this partition, or its data was flushed (not asked by hand)
 -- Example  redis-cli --eval lua/get_or_create_session.lua '{redisstore}:' '{redisstore}:entry:agent:main:telegram:dm:42' , 20261122_112233_deadbeef0123 '' 0 by-hand 3600000 0 platform telegram chat_type dm chat_id 42
 
 local proposed_id, force_new, keep_ms = ARGV[1], ARGV[2] == '1', ARGV[3]
 local replica, freshness_ms = ARGV[4], tonumber(ARGV[5])
 local rule_count, rules_at = tonumber(ARGV[6]), 7
+local LONGEST_HOLD_MS = 3600000
 
 -- shared: names
 local prefix, entry_key = KEYS[1], KEYS[2]
@@ -31,10 +32,12 @@ local active_index = prefix .. 'active'
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 -- end shared
--- shared: numbers
+-- shared: whole
 local function whole(number)
   return string.format('%.0f', number)
 end
+-- end shared
+-- shared: is_whole
 local function is_whole(text)
   return text and #text <= 16 and string.find(text, '^%d+$') ~= nil
 end
@@ -110,6 +113,32 @@ local function is_held(lapses)
   end
   local at = type(lapses) == 'string' and tonumber(lapses)
   return not at or at > now
+end
+-- end shared
+-- shared: layout
+-- Whether this partition was laid out as the caller believes. The tag of an only partition has no
+-- dot; its record is the store's own, which may have been laid out anew with more.
+local function is_laid_out()
+  local partitions = redis.call('HGET', prefix .. 'meta', 'partitions')
+  return partitions and (partitions == '1') == (string.find(prefix, '.', 1, true) == nil)
+end
+-- end shared
+-- shared: hold_times
+-- Drop the holds that have lapsed, and score the session in the active set by the last that
+-- remains. A hold that lapses later than any can counts from now: the clock was set back.
+local function settle_holds(session_key)
+  local holds_key = prefix .. 'holds:' .. session_key
+  redis.call('ZREMRANGEBYSCORE', holds_key, '-inf', whole(now))
+  local furthest = whole(now + LONGEST_HOLD_MS)
+  for _, process_id in ipairs(redis.call('ZRANGEBYSCORE', holds_key, '(' .. furthest, '+inf')) do
+    redis.call('ZADD', holds_key, furthest, process_id)
+  end
+  local last = redis.call('ZREVRANGE', holds_key, 0, 0, 'WITHSCORES')
+  if last[2] then
+    redis.call('ZADD', active_index, last[2], session_key)
+  else
+    redis.call('ZREM', active_index, session_key)
+  end
 end
 -- end shared
 -- shared: policy
@@ -190,13 +219,17 @@ local function reset_reason(policy)
     reason = updated_at < policy.resets[latest] and 'daily' or nil
   end
   if not reason and policy.mode ~= 'none' and entry.resume_pending == '1' and freshness_ms > 0 then
-    local marked_at = tonumber(entry.last_resume_marked_at or entry.updated_at)
+    local marked_at = is_whole(entry.last_resume_marked_at) and tonumber(entry.last_resume_marked_at) or updated_at
     reason = now - marked_at > freshness_ms and 'resume_pending_expired' or nil
   end
-  if reason and is_held(redis.pcall('ZSCORE', active_index, session_key)) then
-    return nil
+  local lapses = reason and redis.pcall('ZSCORE', active_index, session_key)
+  if not is_held(lapses) then
+    return reason
   end
-  return reason
+  local holds_key = prefix .. 'holds:' .. session_key
+  if type(lapses) == 'string' and tonumber(lapses) > now + LONGEST_HOLD_MS and not damaged_index(holds_key) then
+    settle_holds(session_key)
+  end
 end
 
 local policy = policy_of(entry.platform, entry.chat_type)
@@ -219,6 +252,9 @@ if exists and force_new and keep_ms ~= '0' and not redis.call('SET', op_key, '1'
   return flat
 end
 if not exists then
+  if keep_ms ~= '0' and not is_laid_out() then
+    return redis.error_reply('NOLAYOUT ' .. prefix .. 'meta is missing or says otherwise: open the store first')
+  end
   redis.call('ZADD', session_ids_index, 0, proposed_id .. ' ' .. session_key)
   index_activity(policy, now)
   redis.call('HSET', entry_key, 'session_id', proposed_id, 'created_at', whole(now), 'updated_at', whole(now),

@@ -1,6 +1,7 @@
-#!lua
+#!lua flags=allow-oom
 -- Take process holds, or renew them: each keeps its session from prune and from policy resets
--- until it lapses. A hold that has lapsed is taken anew.
+-- until it lapses. A hold that has lapsed is taken anew. Also when memory is full: a hold that lapsed
+-- then would hand live work to the prune that makes room.
 --
 -- KEYS[1]  partition    {redisstore}:
 -- KEYS[2]  active set   {redisstore}:active
@@ -18,12 +19,9 @@ local LONGEST_HOLD_MS = 3600000
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 -- end shared
--- shared: numbers
+-- shared: whole
 local function whole(number)
   return string.format('%.0f', number)
-end
-local function is_whole(text)
-  return text and #text <= 16 and string.find(text, '^%d+$') ~= nil
 end
 -- end shared
 -- shared: indexes

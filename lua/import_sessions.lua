@@ -9,7 +9,7 @@
 -- ARGV[3]  rule_count  reset rules that follow, eight arguments each
 -- ARGV[4]  ...         the rules, then for each row: session key, number of fields, field, value ...; session_id, created_at and updated_at are needed
 -- Returns  for each row 'created', 'updated', 'kept': what is stored is as new or newer, 'future': active more than ten years from now, or 'damaged': what is stored can't be compared
--- Errors   CORRUPT (an index), CLOCKSKEW
+-- Errors   CORRUPT (an index), CLOCKSKEW, NOLAYOUT: nobody has laid out this partition, or its data was flushed (not asked by hand)
 -- Example  redis-cli --eval lua/import_sessions.lua '{redisstore}:' '{redisstore}:updated_at' , '' 0 0 agent:main:telegram:dm:42 5 session_id 20261101_090000_0123deadbeef created_at 1793523600000 updated_at 1793523600000 platform telegram chat_id 42
 
 local prefix, updated_at_index = KEYS[1], KEYS[2]
@@ -23,10 +23,12 @@ local TEN_YEARS_MS = 315360000000
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 -- end shared
--- shared: numbers
+-- shared: whole
 local function whole(number)
   return string.format('%.0f', number)
 end
+-- end shared
+-- shared: is_whole
 local function is_whole(text)
   return text and #text <= 16 and string.find(text, '^%d+$') ~= nil
 end
@@ -107,6 +109,14 @@ local function due_at(policy, updated_at)
   return due
 end
 -- end shared
+-- shared: layout
+-- Whether this partition was laid out as the caller believes. The tag of an only partition has no
+-- dot; its record is the store's own, which may have been laid out anew with more.
+local function is_laid_out()
+  local partitions = redis.call('HGET', prefix .. 'meta', 'partitions')
+  return partitions and (partitions == '1') == (string.find(prefix, '.', 1, true) == nil)
+end
+-- end shared
 -- shared: known_fields
 local KNOWN_FIELDS = {
   'session_id', 'created_at', 'updated_at', 'version', 'platform', 'chat_type', 'display_name', 'replica',
@@ -120,6 +130,9 @@ local KNOWN_FIELDS = {
 }
 -- end shared
 
+if token ~= '' and not is_laid_out() then
+  return redis.error_reply('NOLAYOUT ' .. prefix .. 'meta is missing or says otherwise: open the store first')
+end
 local fault = damaged_index(updated_at_index, session_ids_index, expiry_index)
 if fault then
   return fault

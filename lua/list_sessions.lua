@@ -22,14 +22,6 @@ local active_index = prefix .. 'active'
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 -- end shared
--- shared: numbers
-local function whole(number)
-  return string.format('%.0f', number)
-end
-local function is_whole(text)
-  return text and #text <= 16 and string.find(text, '^%d+$') ~= nil
-end
--- end shared
 -- shared: indexes
 -- Scripts don't roll back: an index of a wrong type ends the script before its first write.
 local function damaged_index(...)

@@ -9,7 +9,6 @@
 -- Example  redis-cli --eval lua/lookup_session_id.lua '{redisstore}:' '{redisstore}:session_ids' , 20261122_112233_deadbeef0123
 
 local prefix, session_ids_index, session_id = KEYS[1], KEYS[2], ARGV[1]
-local MOST = 1000
 
 -- shared: indexes
 -- Scripts don't roll back: an index of a wrong type ends the script before its first write.
@@ -28,7 +27,7 @@ if fault then
   return fault
 end
 local latest, latest_at = {}, -1
-local bound = redis.call('ZRANGEBYLEX', session_ids_index, '[' .. session_id .. ' ', '(' .. session_id .. '!', 'LIMIT', 0, MOST)
+local bound = redis.call('ZRANGEBYLEX', session_ids_index, '[' .. session_id .. ' ', '(' .. session_id .. '!')
 for _, member in ipairs(bound) do
   local session_key = string.sub(member, #session_id + 2)
   local values = redis.pcall('HMGET', prefix .. 'entry:' .. session_key, 'session_id', 'updated_at')

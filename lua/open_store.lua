@@ -1,8 +1,9 @@
 #!lua flags=allow-oom
 -- Check that a store was laid out as the caller believes, or, on the first write, lay it out.
--- A reader of an empty Redis leaves no trace.
+-- A reader of an empty Redis leaves no trace. Each partition has such a record too, made before its
+-- first session: without it, data was flushed and the store may have been laid out anew.
 --
--- KEYS[1]  meta        {redisstore}:meta
+-- KEYS[1]  meta        {redisstore}:meta, or that of a partition
 -- ARGV[1]  layout      layout version of the caller
 -- ARGV[2]  partitions  partition count of the caller; '': as stored
 -- ARGV[3]  default     partition count of a new store, where the caller names none

@@ -32,10 +32,12 @@ local LONGEST_HOLD_MS = 3600000
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 -- end shared
--- shared: numbers
+-- shared: whole
 local function whole(number)
   return string.format('%.0f', number)
 end
+-- end shared
+-- shared: is_whole
 local function is_whole(text)
   return text and #text <= 16 and string.find(text, '^%d+$') ~= nil
 end
@@ -96,7 +98,7 @@ end
 -- end shared
 
 if not cutoff and max_age_ms and max_age_ms > 0 then
-  cutoff = now - max_age_ms
+  cutoff = math.max(now - max_age_ms, 0)
 end
 if not cutoff or not limit or limit < 1 or limit > 1000 or not skip or skip < 0 then
   return redis.error_reply('BADARG prune needs a cutoff or a positive max_age_ms, a limit of 1 to 1000 and a skip of 0 or more')

@@ -31,10 +31,12 @@ local active_index = prefix .. 'active'
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 -- end shared
--- shared: numbers
+-- shared: whole
 local function whole(number)
   return string.format('%.0f', number)
 end
+-- end shared
+-- shared: is_whole
 local function is_whole(text)
   return text and #text <= 16 and string.find(text, '^%d+$') ~= nil
 end

@@ -22,10 +22,12 @@ local session_ids_index = prefix .. 'session_ids'
 local expiry_index = prefix .. 'expiry'
 local active_index = prefix .. 'active'
 -- end shared
--- shared: numbers
+-- shared: whole
 local function whole(number)
   return string.format('%.0f', number)
 end
+-- end shared
+-- shared: is_whole
 local function is_whole(text)
   return text and #text <= 16 and string.find(text, '^%d+$') ~= nil
 end

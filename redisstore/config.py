@@ -43,7 +43,7 @@ class StoreConfig(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="REDISSTORE_", frozen=True, extra="forbid")
 
-    url: str = "redis://localhost:6379/0"
+    url: Annotated[str, Field(repr=False)] = "redis://localhost:6379/0"
     namespace: str = "redisstore"
     partitions: int | None = None
     """``None``: as stored; for a new store 1, on Cluster 64. A number must match what is stored."""
@@ -78,7 +78,7 @@ class StoreConfig(BaseSettings):
     @classmethod
     def _age_or_default(cls, value: Any) -> int:  # noqa: ANN401 - whatever a config file holds
         try:
-            if isinstance(value, int | float | str) and not isinstance(value, bool):
+            if isinstance(value, int | str) and not isinstance(value, bool):
                 return int(value)
         except (ValueError, OverflowError):
             pass  # falls back below, as a value of another type does
@@ -149,7 +149,7 @@ def configured(
     """
     given = {"url": url, "namespace": namespace, "partitions": partitions}
     overrides = {name: value for name, value in given.items() if value is not None}
-    settings = {} if config is None else config.model_dump()
+    settings = {} if config is None else config.model_dump(exclude_unset=True)
     try:
         return StoreConfig.model_validate({**settings, **overrides})
     except ValidationError as error:

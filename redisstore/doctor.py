@@ -6,6 +6,7 @@ Only judgement lives here. What is judged comes from ``SessionStore.server_info`
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -167,6 +168,15 @@ def _faults(store: SessionStore, *, repair: bool) -> Iterator[Fault]:
         if fault not in seen:
             seen.add(fault)
             yield fault
+    # What a script can't judge, such as text that is no UTF-8, shows when all is read.
+    listed: list[CorruptEntry] = []
+    with contextlib.suppress(CorruptEntry):  # an index of a wrong type, which is named above
+        for _ in store.list_sessions(on_damaged=listed.append):
+            continue
+    named = {fault.where for fault in seen}
+    for damaged in listed:
+        if "can't be read" in damaged.problem and damaged.key not in named:
+            yield Fault(damaged.key, damaged.problem)
 
 
 def _fault(fault: Fault, advice: str) -> Finding:

@@ -5,7 +5,7 @@ RedisStoreError
 │   └── StoreFull        Redis refuses writes: ``maxmemory`` is reached
 ├── StoreRefused         Redis answered, and will not do it: wrong password, missing permission
 ├── LayoutMismatch       what is stored was written with another layout or partition count
-├── ClockSkew            this machine's clock and the server's are more than a day apart
+├── ClockSkew            this machine's clock and the server's are a day or more apart
 ├── CorruptEntry         an entry, or an index, was damaged by hand
 ├── StaleWrite           ``if_session_id`` or ``if_version`` no longer holds
 ├── NoSuchSession        the session key is unknown, and the call needs one that exists
@@ -38,8 +38,8 @@ class RedisStoreError(Exception):
 class StoreUnavailable(RedisStoreError):
     """Redis was not reached, or did not answer, within the deadline of the call.
 
-    The call may or may not have been applied; repeating it is safe for reads and for
-    ``get_or_create_session``. There is never a local fallback.
+    The call may or may not have been applied. Calling again is a new call: safe for reads and for
+    ``get_or_create_session``, a second count for ``update_session``. There is no local fallback.
     """
 
 
@@ -100,7 +100,6 @@ class EntryTooLarge(InvalidInput):
 
 _BY_SCRIPT_CODE: dict[str, type[RedisStoreError]] = {
     "STALE": StaleWrite,
-    "NOSESSION": NoSuchSession,
     "CLOCKSKEW": ClockSkew,
     "LAYOUT": LayoutMismatch,
 }
@@ -110,7 +109,7 @@ def from_script(message: str) -> RedisStoreError | None:
     """Turn the error reply of one of our scripts into its class; ``None`` if it isn't one.
 
     The first word of the reply is the code. ``CORRUPT`` and ``LIMIT`` name a Redis key or a field
-    as their second word: ``CORRUPT {redisstore}:entry:k updated_at is not an integer``.
+    as their second word: ``CORRUPT {redisstore}:entry:k is damaged: it is not a hash``.
     """
     code, _, rest = message.partition(" ")
     if code == "CORRUPT":

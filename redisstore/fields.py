@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from redisstore.entry import ModelOverride, SessionEntry
-from redisstore.errors import CorruptEntry, EntryTooLarge
+from redisstore.errors import CorruptEntry, EntryTooLarge, InvalidInput
 from redisstore.keys import SessionKey
 from redisstore.source import SessionSource
 
@@ -54,16 +54,35 @@ class _Kind(NamedTuple):
     write: Callable[[Any], str | None]
 
 
-_TEXT = _Kind(bytes.decode, lambda text: text)
-_NUMBER = _Kind(int, lambda number: str(number) if number else None)
+def _counted(number: int) -> str:
+    if not 0 <= number <= LARGEST_NUMBER:
+        raise ValueError(f"{number} is not from 0 to 2^53")
+    return str(number)
+
+
+def _encodable(text: str) -> str:
+    text.encode()
+    return text
+
+
+def _since_epoch(moment: datetime) -> str:
+    if moment < EPOCH:
+        raise ValueError(f"{moment} is before 1970")
+    return str(to_ms(moment))
+
+
+_TEXT = _Kind(bytes.decode, lambda text: None if text is None else _encodable(text))
+_NUMBER = _Kind(int, lambda number: _counted(number) if number else None)
 _FLAG = _Kind(lambda raw: raw == b"1", lambda flag: "1" if flag else None)
 _TIME = _Kind(
-    lambda raw: from_ms(int(raw)), lambda moment: None if moment is None else str(to_ms(moment))
+    lambda raw: from_ms(int(raw)), lambda moment: None if moment is None else _since_epoch(moment)
 )
 _MONEY = _Kind(
-    lambda raw: Decimal(int(raw)).scaleb(-9), lambda usd: str(to_nanousd(usd)) if usd else None
+    lambda raw: Decimal(int(raw)).scaleb(-9), lambda usd: _counted(to_nanousd(usd)) if usd else None
 )
-_COST_STATUS = _Kind(bytes.decode, lambda status: None if status == "unknown" else status)
+_COST_STATUS = _Kind(
+    bytes.decode, lambda status: None if status == "unknown" else _encodable(status)
+)
 
 _ENTRY: dict[str, tuple[str, _Kind]] = {
     "session_id": ("session_id", _TEXT),
@@ -184,7 +203,10 @@ def encode_override(override: ModelOverride) -> dict[str, str]:
 
 def _written(model: object, fields: Mapping[str, tuple[str, _Kind]]) -> Iterator[tuple[str, str]]:
     for field, (attribute, kind) in fields.items():
-        text = kind.write(getattr(model, attribute))
+        try:
+            text = kind.write(getattr(model, attribute))
+        except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
+            raise InvalidInput(attribute, f"can't be stored: {error}") from error
         if text is not None:
             yield field, text
 

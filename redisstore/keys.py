@@ -106,6 +106,11 @@ class Partition:
         return self.prefix + "session_ids"
 
     @cached_property
+    def meta(self) -> str:
+        """The layout record of this partition; with one partition it is the store's."""
+        return self.prefix + "meta"
+
+    @cached_property
     def expiry(self) -> str:
         """The index by reset-policy deadline."""
         return self.prefix + "expiry"

@@ -27,18 +27,18 @@ Word = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9_.-]{1
 """A platform or chat type: it stands between colons in a session key."""
 
 
-def checked_text(field: str, value: object, *, max_bytes: int, empty: bool = False) -> str:
+def checked_text(field: str, value: object, *, max_bytes: int) -> str:
     """Return ``value`` if it can be stored as it is.
 
     Raises:
-        InvalidInput: it is no string, it is empty (unless ``empty``), or it holds a lone
-            surrogate, which has no UTF-8 form.
+        InvalidInput: it is no string, it is empty, or it holds a lone surrogate, which has no
+            UTF-8 form.
         EntryTooLarge: its UTF-8 form is longer than ``max_bytes``.
 
     """
     if not isinstance(value, str):
         raise InvalidInput(field, f"must be a string, not {type(value).__name__}")
-    if not value and not empty:
+    if not value:
         raise InvalidInput(field, "must not be empty")
     if len(value) > max_bytes:
         raise EntryTooLarge(field, f"has {len(value)} characters, the limit is {max_bytes} bytes")

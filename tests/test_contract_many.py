@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -233,6 +234,34 @@ def test_rows_that_can_not_be_stored_do_not_stop_the_others(store: SessionStore)
     assert [type(error) for error in refused] == [EntryTooLarge, EntryTooLarge]
     assert {error.field for error in refused} == {"display_name", "session_key"}
     assert set(names(store.list_sessions())) == {"good", "also good"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("input_tokens", -1),
+        ("total_tokens", 2**60),
+        ("estimated_cost_usd", Decimal("1e30")),
+        ("created_at", NOW - 60 * 365 * DAY),
+        ("updated_at", NOW.replace(tzinfo=None)),
+        ("display_name", "lone \ud800"),
+    ],
+)
+def test_an_entry_that_can_not_be_stored_is_named_and_the_next_is_taken(
+    store: SessionStore, field: str, value: object
+) -> None:
+    bad = aged("bad", HOUR).model_copy(update={field: value})
+    (_, refused), (_, taken) = store.import_sessions([bad, aged("good", HOUR)])
+    assert isinstance(refused, InvalidInput)
+    assert refused.field == field
+    assert taken == "created"
+
+
+@pytest.mark.parametrize("age", [1e6, float("inf"), 60 * 365])
+def test_an_age_beyond_1970_removes_nothing(store: SessionStore, age: float) -> None:
+    put(store, [aged("a", 100 * DAY)])
+    assert store.prune_old_entries(age).removed == 0
+    assert store.count_sessions() == 1
 
 
 def verdicts(store: SessionStore, entries: list[SessionEntry]) -> list[object]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 
-from redisstore import CorruptEntry, SessionStore, StoreConfig
+from redisstore import CorruptEntry, LayoutMismatch, SessionStore, StoreConfig
 from tests.conftest import Sites
 from tests.entries import DAY, NOW, aged, key, put, source
 from tests.servers import BACKEND_NAMES
@@ -225,6 +225,27 @@ def test_an_audit_names_an_index_of_a_wrong_type(
     assert [(fault.where, fault.problem) for fault in faults] == [
         ("{damaged}:" + index, "is not a sorted set")
     ]
+
+
+@pytest.mark.parametrize("partitions", [1, 4])
+def test_a_flush_under_a_running_store_does_not_start_a_second_one_beside_it(
+    raw: redis.Redis, partitions: int
+) -> None:
+    """The scripts stay cached over a FLUSHALL, so nothing else would show it."""
+    running = SessionStore(raw, config=StoreConfig(namespace="damaged", partitions=partitions))
+    for name in map(str, range(20)):
+        running.get_or_create_session(source(name))
+    raw.flushall()
+    ada = running.get_or_create_session(source("ada"))
+    put(running, [aged("bob", DAY)])
+    newcomer = SessionStore(raw, config=StoreConfig(namespace="damaged"))
+    assert newcomer.get_or_create_session(source("ada")).session_id == ada.session_id
+    assert newcomer.count_sessions() == 2
+    raw.flushall()
+    stranger = SessionStore(raw, config=StoreConfig(namespace="damaged", partitions=7))
+    stranger.get_or_create_session(source("ada"))
+    with pytest.raises(LayoutMismatch):
+        running.get_or_create_session(source("ada"))
 
 
 def test_what_creates_nothing_leaves_no_trace_in_an_empty_redis(raw: redis.Redis) -> None:

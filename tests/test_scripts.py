@@ -158,6 +158,7 @@ def client(request: pytest.FixtureRequest, sites: Sites) -> Iterator[redis.Redis
 
 
 def store_example(client: redis.Redis) -> None:
+    run_redis_cli(client, "redis-cli --eval lua/open_store.lua '{redisstore}:meta' , 1 '' 1 1")
     line = next(
         line for line in header(SCRIPTS_BY_NAME["get_or_create_session"]) if "--eval" in line
     )

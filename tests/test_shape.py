@@ -32,7 +32,7 @@ LAYERS = (
 )
 """From the ground up: a module imports from its own layer's package or from layers below."""
 
-MAY_IMPORT_REDIS = {"connect", "retry", "sync/runner.py", "aio/runner.py", "embedded"}
+MAY_IMPORT_REDIS = {"connect", "retry", "sync/runner.py", "aio/runner.py"}
 MAY_CROSS = {("aio", "sync")}
 """The asyncio side takes two constants of the other."""
 

@@ -55,7 +55,7 @@ class AsyncProcessHold:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if not await self._keeper.drop(self._hold, self) or self.lost:
+        if not await self._keeper.drop(self._hold, self):
             return
         try:
             await self._store.release_hold(*self._hold)
@@ -101,14 +101,16 @@ class AsyncHoldKeeper:
             self._task = asyncio.create_task(self._run(), name="redisstore-holds")
 
     async def drop(self, hold: Hold, holder: AsyncProcessHold) -> bool:
-        """Stop renewing for one holder; true if it was the last of this hold."""
+        """Stop renewing for one holder; true if it was the last of this hold, and not lost."""
+        # Before the first wait: a block that is cancelled must not be renewed for ever.
+        holders = self._held.get(hold, [])
+        if holder not in holders:
+            return False
+        holders.remove(holder)
+        if holders:
+            return False
+        del self._held[hold]
         async with self._renewing:
-            holders = self._held.get(hold, [])
-            if holder in holders:
-                holders.remove(holder)
-            if holders:
-                return False
-            self._held.pop(hold, None)
             return True
 
     async def close(self) -> None:
@@ -122,7 +124,7 @@ class AsyncHoldKeeper:
 
     async def _run(self) -> None:
         pause = self._interval
-        while True:
+        while self._held:
             await asyncio.sleep(pause)
             renewed = await self._renew_all()
             pause = self._interval if renewed else min(self._interval, LONGEST_RETRY)
@@ -135,7 +137,13 @@ class AsyncHoldKeeper:
             except RedisStoreError as failure:
                 _log.warning("%d process holds were not renewed: %s", len(held), failure)
                 return False
+            except Exception:  # noqa: BLE001 - nobody else would see it, and the holds would lapse
+                _log.exception("%d process holds were not renewed", len(held))
+                return False
             holders = [(h, found[hold]) for hold in found for h in self._held.get(hold, [])]
+            for hold, lapses_at in found.items():
+                if lapses_at is None:
+                    self._held.pop(hold, None)
         for holder, lapses_at in holders:
             holder.renewed(lapses_at)
         return True

@@ -106,6 +106,16 @@ class AsyncRunner:
     async def _send(self, call: Call[Any]) -> Any:  # noqa: ANN401 - what a script may reply
         client: Any = self.connection.client  # redis-py leaves execute_command untyped
         try:
+            return await self._send_known(client, call)
+        except rx.ResponseError as error:
+            if not str(error).startswith("NOLAYOUT"):
+                raise
+            for opening in self._opening.calls_for(call):
+                await self._send_text(client, opening)
+            return await self._send_known(client, call)
+
+    async def _send_known(self, client: Any, call: Call[Any]) -> Any:  # noqa: ANN401 - likewise
+        try:
             return await client.execute_command(*call.by_sha(self.library))
         except rx.NoScriptError:
             # The server may be another than it was: what is known of the layout must hold there.
@@ -127,9 +137,9 @@ class AsyncRunner:
             if pause:
                 await asyncio.sleep(pause)
             try:
-                if failure is not None and self.connection.revive is not None:
-                    await asyncio.to_thread(self.connection.revive)
                 async with asyncio.timeout(attempts.left()):
+                    if failure is not None and self.connection.revive is not None:
+                        await asyncio.to_thread(self.connection.revive, attempts.left())
                     return await send()
             except FAILURES as error:
                 if final := translated(error, key):

@@ -48,7 +48,14 @@ def keys(context: Context, found: Iterable[bytes], *, repair: bool) -> Sweep[Fau
 
 
 def _known(home: Partition, context: Context) -> tuple[str, ...]:
-    return (home.updated_at, home.session_ids, home.expiry, home.active, context.space.meta)
+    return (
+        home.updated_at,
+        home.session_ids,
+        home.expiry,
+        home.active,
+        home.meta,
+        context.space.meta,
+    )
 
 
 def _entries(home: Partition, lanes: set[bytes], *, repair: bool) -> Call[list[Fault]]:

@@ -42,10 +42,14 @@ def take(context: Context, hold: Hold, ttl: float | None) -> Call[datetime]:
 
 
 def renew(context: Context, holds: Sequence[Hold]) -> list[Call[Mapping[Hold, datetime | None]]]:
-    """Renew many holds, a bounded number a call; ``None`` for one whose session is gone."""
+    """Renew many holds, a bounded number a call; ``None`` for one whose session is gone.
+
+    A hold whose key was damaged by hand is left out of the reply.
+    """
     calls = []
     ttl_ms = _ttl_ms(context, None)
-    for home, mine in context.space.by_partition(holds).items():
+    sound = [checked(context, *hold) for hold in holds]
+    for home, mine in context.space.by_partition(sound).items():
         for start in range(0, len(mine), _MOST_A_CALL):
             some = mine[start : start + _MOST_A_CALL]
 
@@ -55,6 +59,7 @@ def renew(context: Context, holds: Sequence[Hold]) -> list[Call[Mapping[Hold, da
                 return {
                     hold: from_ms(int(raw)) if raw.isdigit() else None
                     for hold, raw in zip(some, reply, strict=True)
+                    if raw != b"damaged"
                 }
 
             args: list[Arg] = [ttl_ms]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from redisstore.calls.call import Call, Context, utc_now
 from redisstore.config import StoreConfig
@@ -40,6 +42,14 @@ class Opening:
             wanted = self.context.space.partition_count
         args = (LAYOUT_VERSION, wanted, self._default, "1" if claim else "")
         return Call("open_store", (meta_key(self._config.namespace),), args, decode)
+
+    def calls_for(self, call: Call[Any]) -> tuple[Call[Any], Call[Any]]:
+        """Lay out the store again, and then the partition that ``call`` found without a layout.
+
+        In this order: what was laid out otherwise meanwhile is refused by the first.
+        """
+        store = self.call(claim=True)
+        return store, replace(store, keys=(call.keys[0] + "meta",))
 
     def found(self, partitions: int | None) -> None:
         """Take in the answer."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from redisstore.calls.call import Ask, Call, Context, Found, Sweep, as_labelled, as_text, new_token
 from redisstore.errors import InvalidInput
@@ -17,6 +17,7 @@ KEPT_REASONS = ("suspended", "active", "damaged")
 _SLOW_CALL = 0.005
 """Seconds above the fastest call so far from which a batch is halved."""
 _SMALLEST_BATCH = 10
+_LAST_CUTOFF = datetime(9998, 12, 31, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +92,8 @@ def _limits(
             raise InvalidInput("before", "goes without max_age_days: give one of them")
         if not isinstance(before, datetime) or before.tzinfo is None:
             raise InvalidInput("before", f"must be a datetime with a time zone, not {before!r:.60}")
-        if before < EPOCH:
-            raise InvalidInput("before", f"must be after 1970, not {before!r:.60}")
+        if not EPOCH <= before <= _LAST_CUTOFF:
+            raise InvalidInput("before", f"must be from 1970 to 9998, not {before!r:.60}")
         return to_ms(before), 0
     days = context.config.session_store_max_age_days if max_age_days is None else max_age_days
     if isinstance(days, bool) or not isinstance(days, int | float) or days != days:  # noqa: PLR0124 - NaN

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from redisstore.calls.call import Ask, Call, Context, Found, Sweep, as_labelled, new_token
 from redisstore.errors import InvalidInput
 
 _BATCH = 100
+_log = logging.getLogger(__name__)
 _MOST_SECONDS = 1e9
 
 
@@ -19,6 +21,12 @@ def suspend_recently_active(context: Context, max_age_seconds: float) -> Sweep[i
         or not 0 <= max_age_seconds <= _MOST_SECONDS
     ):
         raise InvalidInput("max_age_seconds", f"must be 0 or more, not {max_age_seconds!r:.60}")
+    if "replica" not in context.config.model_fields_set:
+        _log.warning(
+            "replica is not set: as %r, this process takes the sessions of every other gateway on "
+            "this host for its own",
+            context.config.replica,
+        )
     return _sweep(context, int(max_age_seconds * 1000))
 
 

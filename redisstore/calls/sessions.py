@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from pydantic import ValidationError
 
@@ -32,8 +32,6 @@ from redisstore.fields import (
 from redisstore.keys import SessionKey
 from redisstore.source import SessionSource, build_session_key
 from redisstore.text import checked_text
-
-UNCONDITIONAL = Conditions()
 
 
 def _entry_of(
@@ -153,7 +151,7 @@ def _amount(field: str, value: int | None) -> int:
 def _cost(usd: Decimal | float | str) -> int:
     try:
         nanousd = to_nanousd(Decimal(str(usd)))
-    except (InvalidOperation, OverflowError, ValueError):
+    except (ArithmeticError, ValueError):
         nanousd = -1
     if not 0 <= nanousd <= LARGEST_NUMBER:
         raise InvalidInput(
@@ -234,6 +232,8 @@ def set_model_override(
 def _checked_override(override: ModelOverride | Mapping[str, str]) -> ModelOverride:
     if isinstance(override, ModelOverride):
         return override
+    if not isinstance(override, Mapping):
+        raise InvalidInput("override", f"must be a mapping, not {type(override).__name__}")
     try:
         return ModelOverride.model_validate(dict(override))
     except ValidationError as error:

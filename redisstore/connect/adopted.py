@@ -1,4 +1,4 @@
-"""Clients that the user made: checked for what would go wrong later, and used as they are."""
+"""Clients that the user made: checked for what would go wrong later, and their retries off."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from typing import Any
 import redis
 import redis.asyncio
 from redis.asyncio.client import Pipeline as AsyncPipeline
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
 from redis.client import Pipeline
 from redis.cluster import ClusterPipeline
+from redis.connection import BlockingConnectionPool
+from redis.retry import Retry
 
 from redisstore.connect.connection import AsyncClient, Connection, SyncClient
 from redisstore.errors import InvalidInput
@@ -20,10 +24,10 @@ _PIPELINES = (Pipeline, ClusterPipeline, AsyncPipeline)
 
 
 def adopt(client: SyncClient) -> Connection[SyncClient]:
-    """Take over a sync redis-py client. Its timeouts, pool and retries stay as they are.
+    """Take over a sync redis-py client. Its timeouts and its pool stay as they are.
 
-    redis-py's own retries (10 by default) come on top of the store's then: safe, but slower to
-    give up. ``Retry(NoBackoff(), 0)`` turns them off.
+    Its own retries (10 by default) are switched off, for all who use it: the store repeats calls
+    itself, and redis-py would go on for longer than the server knows that a call was repeated.
 
     Raises:
         InvalidInput: it is an asyncio client, a pipeline, no redis-py client at all, or it
@@ -33,7 +37,8 @@ def adopt(client: SyncClient) -> Connection[SyncClient]:
     given: object = client
     if isinstance(given, _ASYNC):
         raise InvalidInput("client", "is an asyncio client, which AsyncSessionStore takes")
-    return _adopted(client, _SYNC, clustered=isinstance(client, redis.RedisCluster))
+    clustered = isinstance(client, redis.RedisCluster)
+    return _adopted(client, _SYNC, Retry(NoBackoff(), 0), clustered=clustered)
 
 
 def adopt_async(client: AsyncClient) -> Connection[AsyncClient]:
@@ -46,12 +51,14 @@ def adopt_async(client: AsyncClient) -> Connection[AsyncClient]:
     given: object = client
     if isinstance(given, _SYNC):
         raise InvalidInput("client", "is a sync client, which SessionStore takes")
-    return _adopted(client, _ASYNC, clustered=isinstance(client, redis.asyncio.RedisCluster))
+    clustered = isinstance(client, redis.asyncio.RedisCluster)
+    return _adopted(client, _ASYNC, AsyncRetry(NoBackoff(), 0), clustered=clustered)
 
 
 def _adopted(
     client: Any,  # noqa: ANN401 - what it is, is what is checked
     kinds: tuple[type[Any], ...],
+    retry: Retry | AsyncRetry,
     *,
     clustered: bool,
 ) -> Connection[Any]:
@@ -64,6 +71,7 @@ def _adopted(
         raise InvalidInput("client", "decodes replies; make it without decode_responses=True")
     if codecs.lookup(encoder.encoding).name != "utf-8":
         raise InvalidInput("client", f"encodes as {encoder.encoding}; make it with utf-8")
+    _switch_off_retries(client, retry, clustered=clustered)
     return Connection(
         client=client,
         clustered=clustered,
@@ -71,6 +79,22 @@ def _adopted(
         revive=None,
         label=_label(client, clustered=clustered),
     )
+
+
+def _switch_off_retries(
+    client: Any,  # noqa: ANN401 - any of the four kinds
+    retry: Retry | AsyncRetry,
+    *,
+    clustered: bool,
+) -> None:
+    if clustered or not isinstance(client.connection_pool, BlockingConnectionPool):
+        client.set_retry(retry)
+        return
+    # For a blocking pool, redis-py 8.1 has that method from another pool, and it fails.
+    pool: Any = client.connection_pool
+    pool.connection_kwargs["retry"] = retry
+    for connection in pool._connections:  # noqa: SLF001 - nothing public lists them
+        connection.retry = retry
 
 
 def _imitated(client: Any, *, clustered: bool) -> bool:  # noqa: ANN401 - any of the four kinds

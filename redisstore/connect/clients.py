@@ -59,7 +59,7 @@ def connect_async(config: StoreConfig) -> Connection[AsyncClient]:
 def _connection(
     client: Any,  # noqa: ANN401 - sync or asyncio, as the caller's annotation says
     target: Target,
-    revive: Callable[[], None] | None,
+    revive: Callable[[float], None] | None,
 ) -> Connection[Any]:
     return Connection(
         client=client,
@@ -70,7 +70,7 @@ def _connection(
     )
 
 
-def _ready(target: Target) -> tuple[Target, Callable[[], None] | None]:
+def _ready(target: Target) -> tuple[Target, Callable[[float], None] | None]:
     """Start the server of an embedded target, and return where it is reached."""
     if target.kind != "embedded":
         return target, None

@@ -24,7 +24,7 @@ class Connection(Generic[ClientT]):
     """Whether it talks to a Redis Cluster; the default partition count is 64 then, else 1."""
     knows_shebang: bool
     """Whether the server understands a script's ``#!lua`` line; fakeredis does not."""
-    revive: Callable[[], None] | None
-    """Starts an embedded server that died, and returns when it answers; blocking. Else ``None``."""
+    revive: Callable[[float], None] | None
+    """Starts an embedded server that died, within so many seconds; blocking. Else ``None``."""
     label: str
     """The URL, its password masked, for messages."""

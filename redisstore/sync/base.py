@@ -26,7 +26,7 @@ class StoreBase:
         partitions: int | None = None,
         config: StoreConfig | None = None,
     ) -> None:
-        """Use a redis-py client of your own; its retries and timeouts then apply underneath."""
+        """Use a redis-py client of your own; its retries are switched off, its timeouts apply."""
         settled = configured(config, namespace=namespace, partitions=partitions)
         self._set_up(adopt(client), settled)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -51,7 +52,7 @@ class ProcessHold:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if not self._keeper.drop(self._hold, self) or self.lost:
+        if not self._keeper.drop(self._hold, self):
             return
         try:
             self._store.release_hold(*self._hold)
@@ -83,33 +84,43 @@ class HoldKeeper:
     ) -> None:
         self._renew = renew
         self._interval = ttl / 3
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        self._process = os.getpid()
         self._held: dict[Hold, list[ProcessHold]] = {}
         self._lock = threading.Lock()
-        self._wake = threading.Event()
+        self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._renewing = threading.Lock()
         """Held during a renewal, so that none overtakes a release and takes the hold again."""
 
     def keep(self, hold: Hold, holder: ProcessHold) -> None:
         """Renew a hold from now on."""
+        if self._process != os.getpid():
+            # A fork has neither the thread nor a claim to the parent's holds, and may have
+            # inherited its locks locked.
+            self._start_afresh()
         with self._lock:
             self._held.setdefault(hold, []).append(holder)
             if self._thread is None:
-                self._wake.clear()
+                self._stopped = threading.Event()
                 self._thread = threading.Thread(
-                    target=self._run, name="redisstore-holds", daemon=True
+                    target=self._run, args=(self._stopped,), name="redisstore-holds", daemon=True
                 )
                 self._thread.start()
 
     def drop(self, hold: Hold, holder: ProcessHold) -> bool:
-        """Stop renewing for one holder; true if it was the last of this hold."""
-        with self._renewing, self._lock:
+        """Stop renewing for one holder; true if it was the last of this hold, and not lost."""
+        with self._lock:
             holders = self._held.get(hold, [])
-            if holder in holders:
-                holders.remove(holder)
+            if holder not in holders:
+                return False
+            holders.remove(holder)
             if holders:
                 return False
-            self._held.pop(hold, None)
+            del self._held[hold]
+        with self._renewing:
             return True
 
     def close(self) -> None:
@@ -117,14 +128,18 @@ class HoldKeeper:
         with self._lock:
             thread, self._thread = self._thread, None
             self._held.clear()
-            self._wake.set()
+            self._stopped.set()
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 
-    def _run(self) -> None:
+    def _run(self, stopped: threading.Event) -> None:
         pause = self._interval
-        while not self._wake.wait(pause):
+        while not stopped.wait(pause):
             pause = self._interval if self._renew_all() else min(self._interval, LONGEST_RETRY)
+            with self._lock:
+                if not self._held and not stopped.is_set():
+                    self._thread = None
+                    return
 
     def _renew_all(self) -> bool:
         with self._renewing:
@@ -135,8 +150,14 @@ class HoldKeeper:
             except RedisStoreError as failure:
                 _log.warning("%d process holds were not renewed: %s", len(held), failure)
                 return False
+            except Exception:  # noqa: BLE001 - nobody else would see it, and the holds would lapse
+                _log.exception("%d process holds were not renewed", len(held))
+                return False
             with self._lock:
                 holders = [(h, found[hold]) for hold in found for h in self._held.get(hold, [])]
+                for hold, lapses_at in found.items():
+                    if lapses_at is None:
+                        self._held.pop(hold, None)
         for holder, lapses_at in holders:
             holder.renewed(lapses_at)
         return True

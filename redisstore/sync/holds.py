@@ -33,6 +33,7 @@ class HoldOperations(StoreBase):
 
         A held session is neither pruned nor reset by policy. A hold that is not renewed lapses
         after ``config.process_hold_ttl`` seconds, so a dead replica pins nothing for long.
+        ``process_id`` names one process among all replicas: two that use the same share one hold.
         Entering raises ``NoSuchSession`` for an unknown key.
 
         ``redis-cli ZRANGE '{redisstore}:active' 0 -1 WITHSCORES``
@@ -54,6 +55,7 @@ class HoldOperations(StoreBase):
     def renew_holds(self, held: Iterable[Hold]) -> Mapping[Hold, datetime | None]:
         """Renew many holds; a value is ``None`` where the session is gone.
 
+        A hold that can't be renewed because its key was damaged by hand is left out.
         200 a script call, all in one pipeline.
 
         ``redis-cli ZRANGE '{redisstore}:active' 0 -1 WITHSCORES``

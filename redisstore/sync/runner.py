@@ -122,6 +122,16 @@ class Runner:
     def _send(self, call: Call[Any]) -> Any:  # noqa: ANN401 - what a script may reply
         client: Any = self.connection.client  # redis-py leaves execute_command untyped
         try:
+            return self._send_known(client, call)
+        except rx.ResponseError as error:
+            if not str(error).startswith("NOLAYOUT"):
+                raise
+            for opening in self._opening.calls_for(call):
+                self._send_text(client, opening)
+            return self._send_known(client, call)
+
+    def _send_known(self, client: Any, call: Call[Any]) -> Any:  # noqa: ANN401 - likewise
+        try:
             return client.execute_command(*call.by_sha(self.library))
         except rx.NoScriptError:
             # The server may be another than it was: what is known of the layout must hold there.
@@ -144,7 +154,7 @@ class Runner:
                 time.sleep(pause)
             try:
                 if failure is not None and self.connection.revive is not None:
-                    self.connection.revive()
+                    self.connection.revive(attempts.left())
                 return send()
             except FAILURES as error:
                 if final := translated(error, key):

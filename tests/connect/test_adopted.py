@@ -8,12 +8,13 @@ import fakeredis
 import pytest
 import redis
 import redis.asyncio
+from redis import exceptions as rx
 
 from redisstore.connect import adopt, adopt_async, connect, connect_async
 from redisstore.errors import InvalidInput
 from tests.connect.connections import close, config
 from tests.connect.login import SECRET
-from tests.servers import Cluster, Server
+from tests.servers import Cluster, FaultyProxy, Server
 
 
 async def test_clients_of_all_kinds_are_adopted(server: Server, cluster: Cluster) -> None:
@@ -94,3 +95,27 @@ async def test_unfit_clients_are_refused(cluster: Cluster) -> None:
     for client in unfit_async:
         with pytest.raises(InvalidInput, match=r"must be a redis\.asyncio\.client\.Redis or"):
             adopt_async(client)
+
+
+async def test_the_retries_of_an_adopted_client_are_off(server: Server) -> None:
+    """They would outlive the time in which the server knows a repetition."""
+    with FaultyProxy(server.address) as proxy:
+        place: dict[str, Any] = {"host": "127.0.0.1", "port": proxy.address[1], "password": SECRET}
+        pool = redis.BlockingConnectionPool(**place)  # type: ignore[no-untyped-call]
+        used = redis.Redis(connection_pool=pool)
+        used.ping()
+        for client in (redis.Redis(**place), used):
+            adopt(client)
+            client.delete("counter")
+            proxy.drop_replies()
+            with pytest.raises(rx.ConnectionError):
+                client.eval("return redis.call('INCR', KEYS[1])", 1, "counter")
+            assert client.get("counter") == b"1"
+            client.close()
+        async_client: Any = redis.asyncio.Redis(**place)
+        adopt_async(async_client)
+        proxy.drop_replies()
+        with pytest.raises(rx.ConnectionError):
+            await async_client.eval("return redis.call('INCR', KEYS[1])", 1, "counter")
+        assert await async_client.get("counter") == b"2"
+        await async_client.aclose()

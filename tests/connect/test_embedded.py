@@ -42,10 +42,10 @@ async def test_an_embedded_server_is_started_and_revived(directory: Path) -> Non
     with pytest.raises(rx.ConnectionError):
         client.get("key")
     assert made.revive is not None
-    made.revive()
+    made.revive(10.0)
     assert client.get("key") == b"value"
     assert made_async.revive is not None
-    made_async.revive()
+    made_async.revive(10.0)
     assert await eventually(async_client, "key") == b"value"
     client.close()
     await async_client.aclose()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -71,10 +71,22 @@ def test_a_full_server_takes_no_writes(
         lambda: store.get_or_create_session(source_of("1")),
         lambda: store.update_session(KEY, output_tokens=1),
         lambda: store.reset_session(KEY),
-        lambda: store.take_hold(KEY, "p"),
+        lambda: store.suspend_session(KEY),
     ):
         with pytest.raises(StoreFull):
             write()
+
+
+def test_a_full_server_still_renews_holds(
+    opened: Callable[[StoreConfig], SessionStore], full: StoreConfig
+) -> None:
+    """Else the prune that makes room would take the sessions of live processes."""
+    store = opened(full)
+    held = store.take_hold(KEY, "p")
+    renewed = store.renew_holds([(KEY, "p")])[KEY, "p"]
+    assert renewed is not None
+    assert renewed >= held
+    assert store.prune_old_entries(before=datetime.now(UTC)).kept["active"] == 1
 
 
 @pytest.mark.parametrize("scripts", ["known", "flushed"])

@@ -1,6 +1,3 @@
-local function whole(number)
-  return string.format('%.0f', number)
-end
 local function is_whole(text)
   return text and #text <= 16 and string.find(text, '^%d+$') ~= nil
 end
