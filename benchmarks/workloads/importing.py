@@ -67,8 +67,8 @@ WORKLOAD = Workload(
     f"{SESSIONS:,} sessions (those of the memory table) through `import_sessions` into an empty"
     f" store: checked, encoded, {_ROWS_A_ROUND} a round trip in calls of {_ROWS_A_CALL},"
     " compared with what is stored, written with their indexes in one step. Beside it the same"
-    f" fields, encoded beforehand, as one HSET and two ZADD a session, pipelined for {_ROWS_A_ROUND}"
-    " sessions at a time. Server time is EVALSHA's mean by `INFO commandstats`.",
+    " fields, encoded beforehand, as one HSET and two ZADD a session, pipelined for"
+    f" {_ROWS_A_ROUND} sessions at a time. Server time is EVALSHA's mean by `INFO commandstats`.",
     (
         Measure("store_rate", "sessions a second", "1/s"),
         Measure("bare_rate", "sessions a second, bare pipeline", "1/s"),

@@ -76,7 +76,7 @@ class Ledger:
                 account = self.account(report.session_key)
                 account.session_ids[report.session_id] += 1
                 account.replicas.add(replica)
-                account.taken_over |= self.killed is not None and replica != self.killed
+                account.taken_over |= self._is_another(replica)
                 if report.created:
                     account.creators.append(replica)
             case Answered():
@@ -84,10 +84,14 @@ class Ledger:
                 account = self.account(session_key)
                 account.session_ids[report.session_id] += 1
                 account.acknowledged += tokens_of(message)
+                account.taken_over |= self._is_another(replica)
                 self.answered += 1
             case Failed():
                 del self._in_flight[report.number]
                 self.failures.append(f"{replica}: {report.error}")
+
+    def _is_another(self, replica: str) -> bool:
+        return self.killed is not None and replica != self.killed
 
     def note_killed(self, replica: str, in_flight: dict[int, Message]) -> None:
         """Book a kill, with the messages that nobody will answer any more."""

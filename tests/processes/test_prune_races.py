@@ -44,7 +44,7 @@ def test_a_session_touched_after_the_cutoff_is_never_removed(
                 touches[key_of(name)] = max(moment, touches.get(key_of(name), 0))
         # No lane comes back, so every touch that was acknowledged went before the removal.
         assert {key: at for key, at in touches.items() if at >= cutoffs[key]} == {}
-        assert len(touches) > len(NAMES) / 10, "the touches lost every race: it was none"
+        assert touches, "the touches lost every race: it was none"
         reported = Counter(key for removed in answers[:PRUNERS] for key, _ in removed)
         assert reported == dict.fromkeys(map(key_of, NAMES), 1)
         assert list(store.audit()) == []
