@@ -75,7 +75,7 @@ class Runner:
             return {client: list(range(len(calls)))}
         crowds: dict[redis.Redis, list[int]] = {}
         for place, call in enumerate(calls):
-            node = client.get_node_from_key(call.keys[0])  # type: ignore[no-untyped-call]
+            node: Any = client.get_node_from_key(call.keys[0])  # type: ignore[no-untyped-call]
             crowds.setdefault(client.get_redis_connection(node), []).append(place)
         return crowds
 
