@@ -12,8 +12,10 @@ from tests.conftest import OpenStore
 from tests.entries import DAY, NOW, aged, key, put, source
 
 IDLE = SessionResetPolicy(mode="idle", idle_minutes=60)
-DAILY = SessionResetPolicy(mode="daily", at_hour=4)
-BOTH = SessionResetPolicy(mode="both", at_hour=4, idle_minutes=60)
+FAR_HOUR = (NOW.hour + 12) % 24
+"""No daily reset comes between the making of an entry and its test."""
+DAILY = SessionResetPolicy(mode="daily", at_hour=FAR_HOUR)
+BOTH = SessionResetPolicy(mode="both", at_hour=FAR_HOUR, idle_minutes=60)
 HOUR = timedelta(hours=1)
 LONG_AGO = 3 * DAY
 
@@ -27,7 +29,11 @@ LONG_AGO = 3 * DAY
         (DAILY, LONG_AGO, "daily"),
         (DAILY, timedelta(0), None),
         (BOTH, LONG_AGO, "idle"),
-        (SessionResetPolicy(mode="both", idle_minutes=100_000), LONG_AGO, "daily"),
+        (
+            SessionResetPolicy(mode="both", at_hour=FAR_HOUR, idle_minutes=100_000),
+            LONG_AGO,
+            "daily",
+        ),
     ],
     ids=["none", "idle", "idle fresh", "daily", "daily fresh", "both idle first", "both daily"],
 )
