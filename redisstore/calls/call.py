@@ -107,6 +107,19 @@ class Conditions:
         return if_session_id, "" if self.if_version is None else self.if_version
 
 
+def checked_number(
+    field_name: str, value: object, *, lowest: float, highest: float, unit: str
+) -> float:
+    """Return a number that is within its bounds, or raise ``InvalidInput``; NaN is in none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidInput(field_name, f"must be a number of {unit}, not {value!r:.60}")
+    if not lowest <= value <= highest:
+        raise InvalidInput(
+            field_name, f"must be {lowest:g} to {highest:g} {unit}, not {value!r:.60}"
+        )
+    return value
+
+
 def new_token() -> str:
     """Return a name for one call, by which the server knows a repetition."""
     return secrets.token_hex(12)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from redisstore.calls.call import Arg, Call, Context, as_bool, as_text, new_token
+from redisstore.calls.call import Arg, Call, Context, as_bool, as_text, checked_number, new_token
 from redisstore.config import LONGEST_HOLD_TTL
-from redisstore.errors import CorruptEntry, InvalidInput, NoSuchSession
+from redisstore.errors import CorruptEntry, NoSuchSession
 from redisstore.fields import from_ms
 from redisstore.keys import SessionKey
 from redisstore.text import checked_text
@@ -91,12 +91,5 @@ def listed(context: Context, session_key: object) -> Call[Mapping[str, datetime]
 
 def _ttl_ms(context: Context, ttl: float | None) -> int:
     seconds = context.config.process_hold_ttl if ttl is None else ttl
-    if (
-        isinstance(seconds, bool)
-        or not isinstance(seconds, int | float)
-        or not _SHORTEST_TTL <= seconds <= LONGEST_HOLD_TTL
-    ):
-        raise InvalidInput(
-            "ttl", f"must be more than 0 and at most {LONGEST_HOLD_TTL:.0f} s, not {seconds!r:.60}"
-        )
+    checked_number("ttl", seconds, lowest=_SHORTEST_TTL, highest=LONGEST_HOLD_TTL, unit="seconds")
     return int(seconds * 1000)

@@ -10,7 +10,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-from redisstore.calls.call import Ask, Call, Context, Found, Sweep, as_labelled, as_text
+from redisstore.calls.call import (
+    Ask,
+    Call,
+    Context,
+    Found,
+    Sweep,
+    as_labelled,
+    as_text,
+    checked_number,
+)
 from redisstore.entry import SessionEntry
 from redisstore.errors import CorruptEntry, InvalidInput
 from redisstore.fields import decode_entry, from_ms
@@ -126,12 +135,7 @@ def newest_first(
 def _minutes_ms(minutes: float | None) -> int | str:
     if minutes is None:
         return ""
-    if (
-        isinstance(minutes, bool)
-        or not isinstance(minutes, int | float)
-        or not 0 <= minutes <= _MOST_MINUTES
-    ):
-        raise InvalidInput("active_minutes", f"must be 0 or more minutes, not {minutes!r:.60}")
+    checked_number("active_minutes", minutes, lowest=0, highest=_MOST_MINUTES, unit="minutes")
     return int(minutes * 60_000)
 
 

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from redisstore.calls.call import Ask, Call, Context, Found, Sweep, as_labelled, as_text, new_token
+from redisstore.calls.call import (
+    Ask,
+    Call,
+    Context,
+    Found,
+    Sweep,
+    as_labelled,
+    as_text,
+    checked_number,
+    new_token,
+)
 from redisstore.errors import InvalidInput
 from redisstore.fields import EPOCH, from_ms, to_ms
 from redisstore.keys import Partition, SessionKey
@@ -96,8 +107,7 @@ def _limits(
             raise InvalidInput("before", f"must be from 1970 to 9998, not {before!r:.60}")
         return to_ms(before), 0
     days = context.config.session_store_max_age_days if max_age_days is None else max_age_days
-    if isinstance(days, bool) or not isinstance(days, int | float) or days != days:  # noqa: PLR0124 - NaN
-        raise InvalidInput("max_age_days", f"must be a number of days, not {days!r:.60}")
+    checked_number("max_age_days", days, lowest=-math.inf, highest=math.inf, unit="days")
     return "", int(min(max(days, 0), 1e6) * DAY_MS)
 
 

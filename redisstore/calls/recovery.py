@@ -5,8 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from redisstore.calls.call import Ask, Call, Context, Found, Sweep, as_labelled, new_token
-from redisstore.errors import InvalidInput
+from redisstore.calls.call import (
+    Ask,
+    Call,
+    Context,
+    Found,
+    Sweep,
+    as_labelled,
+    checked_number,
+    new_token,
+)
 
 _BATCH = 100
 _log = logging.getLogger(__name__)
@@ -15,12 +23,9 @@ _MOST_SECONDS = 1e9
 
 def suspend_recently_active(context: Context, max_age_seconds: float) -> Sweep[int]:
     """Yield how many sessions each batch marked."""
-    if (
-        isinstance(max_age_seconds, bool)
-        or not isinstance(max_age_seconds, int | float)
-        or not 0 <= max_age_seconds <= _MOST_SECONDS
-    ):
-        raise InvalidInput("max_age_seconds", f"must be 0 or more, not {max_age_seconds!r:.60}")
+    checked_number(
+        "max_age_seconds", max_age_seconds, lowest=0, highest=_MOST_SECONDS, unit="seconds"
+    )
     if "replica" not in context.config.model_fields_set:
         _log.warning(
             "replica is not set: as %r, this process takes the sessions of every other gateway on "

@@ -1,4 +1,4 @@
-"""The command line over a real server, emptied for each test."""
+"""The command line, and the doctor behind it, over a real server that is emptied for each test."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +12,6 @@ import redis
 from redisstore import SessionKey, SessionSource, SessionStore
 from redisstore.doctor import Finding, examine, judge_memory, judge_persistence, judge_version
 from redisstore.server_info import ServerInfo
-from tests.servers import Server
 
 PREFIX = "{redisstore}:"
 KEY = "agent:main:telegram:dm:42"
@@ -29,26 +28,6 @@ SOUND = ServerInfo(
 )
 
 Damage = Callable[[redis.Redis], object]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server("valkey-9.1", listen="unix", appendonly=True) as running:
-        yield running
-
-
-@pytest.fixture
-def client(server: Server) -> redis.Redis:
-    client = server.client()
-    client.flushall()
-    return client
-
-
-@pytest.fixture
-def store(server: Server, client: redis.Redis) -> Iterator[SessionStore]:
-    client.ping()
-    with SessionStore.from_url(server.url()) as opened:
-        yield opened
 
 
 @pytest.fixture
