@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
@@ -110,8 +111,8 @@ class Conditions:
 def checked_number(
     field_name: str, value: object, *, lowest: float, highest: float, unit: str
 ) -> float:
-    """Return a number that is within its bounds, or raise ``InvalidInput``; NaN is in none."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    """Return a number that is within its bounds, or raise ``InvalidInput``."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
         raise InvalidInput(field_name, f"must be a number of {unit}, not {value!r:.60}")
     if not lowest <= value <= highest:
         raise InvalidInput(
