@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
--- Delete a session with its process holds and its place in every index, damaged or not. Where the
--- id is lost with the damage, its binding stays for an audit to take out.
+-- Delete a session with its process holds, its known messages and its place in every index, damaged or
+-- not. A running turn is refused from then on, and those who wait begin again. Where the id is lost with
+-- the damage, its binding stays for an audit to take out.
 --
 -- KEYS[1]  partition      {redisstore}:
 -- KEYS[2]  entry          {redisstore}:entry:<session key>
@@ -8,12 +9,13 @@
 -- ARGV[2]  keep_ms        how long the token is known
 -- ARGV[3]  if_session_id  only if this is the session id; '': any
 -- ARGV[4]  if_version     only if this is the version; '': any
+-- ARGV[5]  if_turn        only under this turn, '<token> <fence>'; '': any
 -- Returns  '1': deleted; '0': no such session
--- Errors   CORRUPT (an index), STALE
+-- Errors   CORRUPT (an index), STALE, LOST
 -- Example  redis-cli --eval lua/delete_session.lua '{redisstore}:' '{redisstore}:entry:agent:main:telegram:dm:42'
 
 local token, keep_ms = ARGV[1] or '', ARGV[2]
-local if_session_id, if_version = ARGV[3] or '', ARGV[4] or ''
+local if_session_id, if_version, if_turn = ARGV[3] or '', ARGV[4] or '', ARGV[5] or ''
 
 -- shared: names
 local prefix, entry_key = KEYS[1], KEYS[2]
@@ -22,6 +24,15 @@ local updated_at_index = prefix .. 'updated_at'
 local session_ids_index = prefix .. 'session_ids'
 local expiry_index = prefix .. 'expiry'
 local active_index = prefix .. 'active'
+-- end shared
+-- shared: clock
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- end shared
+-- shared: whole
+local function whole(number)
+  return string.format('%.0f', number)
+end
 -- end shared
 -- shared: replay
 -- A call that is repeated with its token gets its first answer again and changes nothing.
@@ -38,12 +49,13 @@ if earlier then
   return earlier
 end
 -- shared: indexes
--- Scripts don't roll back: an index of a wrong type ends the script before its first write.
+-- Scripts don't roll back: a key of a wrong type ends the script before its first write.
 local function damaged_index(...)
   for _, index in ipairs({ ... }) do
-    local kind = redis.call('TYPE', index).ok
-    if kind ~= 'zset' and kind ~= 'none' then
-      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a sorted set')
+    local kind, wanted = redis.call('TYPE', index).ok, index == prefix .. 'events' and 'stream' or 'zset'
+    if kind ~= wanted and kind ~= 'none' then
+      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a '
+        .. (wanted == 'zset' and 'sorted set' or wanted))
     end
   end
 end
@@ -54,6 +66,27 @@ if redis.call('TYPE', entry_key).ok == 'hash' then
   local values = redis.call('HMGET', entry_key, 'session_id', 'version')
   entry.session_id, entry.version = values[1] or '', values[2] or ''
 end
+-- shared: lease
+-- Whether a lease still runs. One that lapses later than any can counts as lapsed: the clock was set back.
+local LONGEST_LEASE_MS = 300000
+local function is_leased(lapses)
+  lapses = tonumber(lapses or 0)
+  return lapses > now and lapses <= now + LONGEST_LEASE_MS
+end
+-- end shared
+-- shared: fence
+-- Why the turn `<token> <fence>` may not write, or nil: its lease must run, for this very conversation.
+local function refusal_of(turn_named, session_id)
+  local turn = redis.call('HMGET', prefix .. 'turn:' .. session_key, 'token', 'fence', 'session_id')
+  local lapses = redis.call('ZSCORE', prefix .. 'turns', session_key)
+  if turn_named ~= (turn[1] or '') .. ' ' .. (turn[2] or '') or not is_leased(lapses) then
+    return redis.error_reply('LOST the turn no longer has the lane ' .. session_key)
+  elseif turn[3] ~= session_id then
+    return redis.error_reply('STALE session_id: the turn began with ' .. tostring(turn[3]) .. ', it is now '
+      .. tostring(session_id))
+  end
+end
+-- end shared
 -- shared: conditions
 if exists and if_session_id ~= '' and entry.session_id ~= if_session_id then
   return redis.error_reply('STALE session_id: it is ' .. entry.session_id .. ', not ' .. if_session_id)
@@ -61,20 +94,48 @@ end
 if exists and if_version ~= '' and entry.version ~= if_version then
   return redis.error_reply('STALE version: it is ' .. entry.version .. ', not ' .. if_version)
 end
+local refusal = if_turn ~= '' and refusal_of(if_turn, entry.session_id)
+if refusal then
+  return refusal
+end
 -- end shared
-local fault = damaged_index(updated_at_index, session_ids_index, expiry_index, active_index)
+-- shared: wake
+-- Wake one who waits: a hint to begin again, dropped where an earlier one is unread.
+local function wake(waiter)
+  local wake_key = prefix .. 'wake:' .. string.match(waiter, '^%S+')
+  if redis.call('EXISTS', wake_key) == 0 then
+    redis.call('RPUSH', wake_key, whole(now))
+    redis.call('PEXPIRE', wake_key, 60000)
+  end
+end
+-- end shared
+-- shared: events
+-- Tell of a change in the partition's stream. How many events it keeps is in its layout record.
+local function announce(kind, ...)
+  local kept = redis.call('HGET', prefix .. 'meta', 'events') or '10000'
+  redis.call('XADD', prefix .. 'events', 'MAXLEN', '~', kept, '*', 'event', kind, ...)
+end
+-- end shared
+local turns_index, queue_key = prefix .. 'turns', prefix .. 'queue:' .. session_key
+local fault = damaged_index(updated_at_index, session_ids_index, expiry_index, active_index, turns_index, prefix .. 'events')
 if fault then
   return fault
 end
 
-redis.call('ZREM', updated_at_index, session_key)
-redis.call('ZREM', expiry_index, session_key)
-redis.call('ZREM', active_index, session_key)
-redis.call('UNLINK', entry_key, prefix .. 'holds:' .. session_key)
+for _, index in ipairs({ updated_at_index, expiry_index, active_index, turns_index }) do
+  redis.call('ZREM', index, session_key)
+end
+local waiters = redis.pcall('LRANGE', queue_key, 0, -1)
+for _, waiter in ipairs(waiters.err and {} or waiters) do
+  wake(waiter)
+end
+redis.call('UNLINK', entry_key, prefix .. 'holds:' .. session_key, prefix .. 'turn:' .. session_key, queue_key,
+  prefix .. 'seen:' .. session_key)
 if entry.session_id ~= '' then
   redis.call('ZREM', session_ids_index, entry.session_id .. ' ' .. session_key)
 end
 if not exists then
   return '0'
 end
+announce('deleted', 'session_key', session_key, 'session_id', entry.session_id)
 return remember('1')

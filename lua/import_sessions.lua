@@ -6,7 +6,7 @@
 -- KEYS[2]  index       {redisstore}:updated_at
 -- ARGV[1]  token       names the call, for a repetition; '': none
 -- ARGV[2]  keep_ms     how long the token is known
--- ARGV[3]  rule_count  reset rules that follow, eight arguments each
+-- ARGV[3]  rule_count  reset rules that follow, three arguments each
 -- ARGV[4]  ...         the rules, then for each row: session key, number of fields, field, value ...; session_id, created_at and updated_at are needed
 -- Returns  for each row 'created', 'updated', 'kept': what is stored is as new or newer, 'future': active more than ten years from now, or 'damaged': what is stored can't be compared
 -- Errors   CORRUPT (an index), CLOCKSKEW, NOLAYOUT: nobody has laid out this partition, or its data was flushed (not asked by hand)
@@ -48,46 +48,31 @@ if earlier then
   return cjson.decode(earlier)
 end
 -- shared: indexes
--- Scripts don't roll back: an index of a wrong type ends the script before its first write.
+-- Scripts don't roll back: a key of a wrong type ends the script before its first write.
 local function damaged_index(...)
   for _, index in ipairs({ ... }) do
-    local kind = redis.call('TYPE', index).ok
-    if kind ~= 'zset' and kind ~= 'none' then
-      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a sorted set')
+    local kind, wanted = redis.call('TYPE', index).ok, index == prefix .. 'events' and 'stream' or 'zset'
+    if kind ~= wanted and kind ~= 'none' then
+      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a '
+        .. (wanted == 'zset' and 'sorted set' or wanted))
     end
   end
 end
 -- end shared
 -- shared: policy
--- Reset rules: `rule_count` times eight arguments from `rules_at` on: kind (default, chat_type or
--- platform), name, mode, idle_ms, and four daily boundaries (ms), two before now and two after.
--- The platform's rule goes before the chat type's, and that before the default. A server clock
--- outside the boundaries is an error: the caller's day is not ours.
-local function policy_of(platform, chat_type)
-  local wanted = { default = '', chat_type = chat_type or 'dm', platform = platform or '' }
-  local weight = { default = 1, chat_type = 2, platform = 3 }
-  local chosen, chosen_weight
-  for at = rules_at, rules_at + 8 * rule_count - 1, 8 do
-    local kind = ARGV[at]
-    if wanted[kind] == ARGV[at + 1] and weight[kind] > (chosen_weight or 0) then
-      chosen, chosen_weight = at, weight[kind]
-    end
+-- A reset policy as text: mode, idle_ms, and four daily boundaries (ms), two before now and two after,
+-- as far as the mode needs them. A server clock outside them is an error: the caller's day is not ours.
+local function read_policy(text)
+  local words = {}
+  for word in string.gmatch(text, '%S+') do
+    words[#words + 1] = tonumber(word) or word
   end
-  local policy = { mode = 'none' }
-  if chosen then
-    policy.mode = ARGV[chosen + 2]
-  end
-  if policy.mode == 'idle' or policy.mode == 'both' then
-    policy.idle_ms = tonumber(ARGV[chosen + 3])
-  end
-  if policy.mode == 'daily' or policy.mode == 'both' then
-    policy.resets = {}
-    for i = 1, 4 do
-      policy.resets[i] = tonumber(ARGV[chosen + 3 + i])
-    end
-    if now < policy.resets[1] or now >= policy.resets[4] then
+  local policy = { mode = words[1], idle_ms = words[1] ~= 'daily' and words[2] or nil }
+  if words[6] then
+    policy.resets = { words[3], words[4], words[5], words[6] }
+    if now < words[3] or now >= words[6] then
       policy.skewed = redis.error_reply('CLOCKSKEW the server says ' .. whole(now) .. ' ms, outside the daily boundaries '
-        .. whole(policy.resets[1]) .. ' to ' .. whole(policy.resets[4]) .. ' around the clock of the caller')
+        .. whole(words[3]) .. ' to ' .. whole(words[6]) .. ' around the clock of the caller')
     end
   end
   return policy
@@ -100,13 +85,23 @@ local function due_at(policy, updated_at)
     local days_beyond = math.max(0, math.floor((updated_at - policy.resets[4]) / 86400000) + 1)
     local reset = policy.resets[4] + days_beyond * 86400000
     for i = 4, 1, -1 do
-      if policy.resets[i] > updated_at then
-        reset = policy.resets[i]
-      end
+      reset = policy.resets[i] > updated_at and policy.resets[i] or reset
     end
     due = math.min(due or reset, reset)
   end
   return due
+end
+-- end shared
+-- shared: rules
+-- Reset rules are `rule_count` times three arguments from `rules_at` on: kind (default, chat_type or
+-- platform), name, and a policy. The last that fits holds; the most special stand last.
+local function policy_of(platform, chat_type)
+  local wanted = { default = '', chat_type = chat_type or 'dm', platform = platform or '' }
+  local policy = 'none'
+  for at = rules_at, rules_at + 3 * rule_count - 1, 3 do
+    policy = wanted[ARGV[at]] == ARGV[at + 1] and ARGV[at + 2] or policy
+  end
+  return read_policy(policy)
 end
 -- end shared
 -- shared: layout
@@ -120,7 +115,7 @@ end
 -- shared: known_fields
 local KNOWN_FIELDS = {
   'session_id', 'created_at', 'updated_at', 'version', 'platform', 'chat_type', 'display_name', 'replica',
-  'last_call',
+  'last_call', 'id_home', 'interruptions', 'finalize_token', 'finalize_tries', 'finalize_error',
   'chat_id', 'chat_name', 'user_id', 'user_name', 'thread_id', 'chat_topic', 'user_id_alt', 'chat_id_alt', 'is_bot',
   'guild_id', 'parent_chat_id', 'message_id', 'origin_platform', 'origin_chat_type', 'no_origin',
   'input_tokens', 'output_tokens', 'cache_read_tokens', 'cache_write_tokens', 'total_tokens', 'last_prompt_tokens',
@@ -156,7 +151,7 @@ local function verdict(entry_key, updated_at)
 end
 
 local rows, verdicts = {}, {}
-local at = rules_at + 8 * rule_count
+local at = rules_at + 3 * rule_count
 while at <= #ARGV do
   local fields = {}
   for i = at + 2, at + 1 + 2 * ARGV[at + 1], 2 do

@@ -18,12 +18,13 @@ local function whole(number)
 end
 -- end shared
 -- shared: indexes
--- Scripts don't roll back: an index of a wrong type ends the script before its first write.
+-- Scripts don't roll back: a key of a wrong type ends the script before its first write.
 local function damaged_index(...)
   for _, index in ipairs({ ... }) do
-    local kind = redis.call('TYPE', index).ok
-    if kind ~= 'zset' and kind ~= 'none' then
-      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a sorted set')
+    local kind, wanted = redis.call('TYPE', index).ok, index == prefix .. 'events' and 'stream' or 'zset'
+    if kind ~= wanted and kind ~= 'none' then
+      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a '
+        .. (wanted == 'zset' and 'sorted set' or wanted))
     end
   end
 end

@@ -23,12 +23,13 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 -- end shared
 -- shared: indexes
--- Scripts don't roll back: an index of a wrong type ends the script before its first write.
+-- Scripts don't roll back: a key of a wrong type ends the script before its first write.
 local function damaged_index(...)
   for _, index in ipairs({ ... }) do
-    local kind = redis.call('TYPE', index).ok
-    if kind ~= 'zset' and kind ~= 'none' then
-      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a sorted set')
+    local kind, wanted = redis.call('TYPE', index).ok, index == prefix .. 'events' and 'stream' or 'zset'
+    if kind ~= wanted and kind ~= 'none' then
+      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a '
+        .. (wanted == 'zset' and 'sorted set' or wanted))
     end
   end
 end
@@ -37,11 +38,8 @@ end
 -- Whether a live process holds the session. What can't be read counts as held: destructive paths
 -- fail safe. So does a hold that lapses later than any can: the clock was set back.
 local function is_held(lapses)
-  if not lapses then
-    return false
-  end
   local at = type(lapses) == 'string' and tonumber(lapses)
-  return not at or at > now
+  return lapses and (not at or at > now)
 end
 -- end shared
 

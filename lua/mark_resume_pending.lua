@@ -8,13 +8,14 @@
 -- ARGV[3]  keep_ms        how long the token is known
 -- ARGV[4]  if_session_id  only if this is the session id; '': any
 -- ARGV[5]  if_version     only if this is the version; '': any
+-- ARGV[6]  if_turn        only under this turn, '<token> <fence>'; '': any
 -- Returns  '1': marked; '0': suspended, or no such session
--- Errors   CORRUPT, STALE
+-- Errors   CORRUPT, STALE, LOST
 -- Example  redis-cli --eval lua/mark_resume_pending.lua '{redisstore}:' '{redisstore}:entry:agent:main:telegram:dm:42' , restart_timeout
 
 local reason = ARGV[1]
 local token, keep_ms = ARGV[2] or '', ARGV[3]
-local if_session_id, if_version = ARGV[4] or '', ARGV[5] or ''
+local if_session_id, if_version, if_turn = ARGV[4] or '', ARGV[5] or '', ARGV[6] or ''
 
 -- shared: names
 local prefix, entry_key = KEYS[1], KEYS[2]
@@ -62,14 +63,31 @@ local exists, entry = #flat > 0, {}
 for i = 1, #flat, 2 do
   entry[flat[i]] = flat[i + 1]
 end
-if exists then
-  for _, field in ipairs({ 'version', 'created_at', 'updated_at' }) do
-    if not is_whole(entry[field]) then
-      return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: field ' .. field .. ' is not a whole number')
-    end
+for _, field in ipairs(exists and { 'version', 'created_at', 'updated_at', 'session_id' } or {}) do
+  if not entry[field] or field ~= 'session_id' and not is_whole(entry[field]) then
+    return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: field ' .. field
+      .. (field == 'session_id' and ' is missing' or ' is not a whole number'))
   end
-  if not entry.session_id then
-    return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: field session_id is missing')
+end
+-- end shared
+-- shared: lease
+-- Whether a lease still runs. One that lapses later than any can counts as lapsed: the clock was set back.
+local LONGEST_LEASE_MS = 300000
+local function is_leased(lapses)
+  lapses = tonumber(lapses or 0)
+  return lapses > now and lapses <= now + LONGEST_LEASE_MS
+end
+-- end shared
+-- shared: fence
+-- Why the turn `<token> <fence>` may not write, or nil: its lease must run, for this very conversation.
+local function refusal_of(turn_named, session_id)
+  local turn = redis.call('HMGET', prefix .. 'turn:' .. session_key, 'token', 'fence', 'session_id')
+  local lapses = redis.call('ZSCORE', prefix .. 'turns', session_key)
+  if turn_named ~= (turn[1] or '') .. ' ' .. (turn[2] or '') or not is_leased(lapses) then
+    return redis.error_reply('LOST the turn no longer has the lane ' .. session_key)
+  elseif turn[3] ~= session_id then
+    return redis.error_reply('STALE session_id: the turn began with ' .. tostring(turn[3]) .. ', it is now '
+      .. tostring(session_id))
   end
 end
 -- end shared
@@ -80,11 +98,39 @@ end
 if exists and if_version ~= '' and entry.version ~= if_version then
   return redis.error_reply('STALE version: it is ' .. entry.version .. ', not ' .. if_version)
 end
+local refusal = if_turn ~= '' and refusal_of(if_turn, entry.session_id)
+if refusal then
+  return refusal
+end
+-- end shared
+-- shared: indexes
+-- Scripts don't roll back: a key of a wrong type ends the script before its first write.
+local function damaged_index(...)
+  for _, index in ipairs({ ... }) do
+    local kind, wanted = redis.call('TYPE', index).ok, index == prefix .. 'events' and 'stream' or 'zset'
+    if kind ~= wanted and kind ~= 'none' then
+      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a '
+        .. (wanted == 'zset' and 'sorted set' or wanted))
+    end
+  end
+end
+-- end shared
+-- shared: events
+-- Tell of a change in the partition's stream. How many events it keeps is in its layout record.
+local function announce(kind, ...)
+  local kept = redis.call('HGET', prefix .. 'meta', 'events') or '10000'
+  redis.call('XADD', prefix .. 'events', 'MAXLEN', '~', kept, '*', 'event', kind, ...)
+end
 -- end shared
 
 if not exists or entry.suspended == '1' then
   return '0'
 end
+local fault = damaged_index(prefix .. 'events')
+if fault then
+  return fault
+end
+announce('resume_pending', 'session_key', session_key, 'session_id', entry.session_id, 'reason', reason)
 redis.call('HSET', entry_key, 'resume_pending', '1', 'resume_reason', reason, 'last_resume_marked_at', whole(now),
   'version', whole(entry.version + 1))
 return remember('1')

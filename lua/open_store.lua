@@ -8,11 +8,13 @@
 -- ARGV[2]  partitions  partition count of the caller; '': as stored
 -- ARGV[3]  default     partition count of a new store, where the caller names none
 -- ARGV[4]  claim       '1': lay out a store where there is none
+-- ARGV[5]  events      about how many events a partition of it keeps
 -- Returns  the partition count; '': there is no store here
 -- Errors   LAYOUT, CORRUPT
--- Example  redis-cli --eval lua/open_store.lua '{redisstore}:meta' , 1 '' 1 ''
+-- Example  redis-cli --eval lua/open_store.lua '{redisstore}:meta' , 1 '' 1 '' 10000
 
 local meta_key, layout, partitions, default, claim = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1'
+local events = ARGV[5] or '10000'
 
 local kind = redis.call('TYPE', meta_key).ok
 if kind ~= 'hash' and kind ~= 'none' then
@@ -24,7 +26,7 @@ if not stored[1] and not stored[2] then
     return ''
   end
   partitions = partitions ~= '' and partitions or default
-  redis.call('HSET', meta_key, 'layout', layout, 'partitions', partitions)
+  redis.call('HSET', meta_key, 'layout', layout, 'partitions', partitions, 'events', events)
   return partitions
 end
 if stored[1] ~= layout then

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Remove one batch of sessions without activity since a cutoff, oldest first. Kept are those that
--- are suspended, held by a live process, or damaged. A sweep calls again with `skip` and `cutoff`
+-- are suspended, held by a live process, in a running turn, or damaged. A sweep calls again with `skip` and `cutoff`
 -- as returned, until `more` is 0: what is kept stays in front and is skipped by its rank.
 --
 -- KEYS[1]  partition    {redisstore}:
@@ -14,7 +14,7 @@
 -- ARGV[7]  keep_ms      how long the token is known
 -- Returns  'cutoff', ms, 'more', '0' or '1', 'skip', number, 'scanned', number,
 --          'repaired', number (index members without an entry taken out, scores put right),
---          'suspended', number kept, 'active', number kept, 'damaged', number kept,
+--          'suspended', number kept, 'active', number kept, 'running', number kept, 'damaged', number kept,
 --          'removed', {session key ...}
 -- Errors   BADARG, CORRUPT (an index)
 -- Example  redis-cli --eval lua/prune.lua '{redisstore}:' '{redisstore}:updated_at' , '' 7776000000 100 0 1
@@ -26,6 +26,7 @@ local token, keep_ms = ARGV[6] or '', ARGV[7]
 local session_ids_index = prefix .. 'session_ids'
 local expiry_index = prefix .. 'expiry'
 local active_index = prefix .. 'active'
+local turns_index = prefix .. 'turns'
 local LONGEST_HOLD_MS = 3600000
 
 -- shared: clock
@@ -57,12 +58,13 @@ if earlier then
   return cjson.decode(earlier)
 end
 -- shared: indexes
--- Scripts don't roll back: an index of a wrong type ends the script before its first write.
+-- Scripts don't roll back: a key of a wrong type ends the script before its first write.
 local function damaged_index(...)
   for _, index in ipairs({ ... }) do
-    local kind = redis.call('TYPE', index).ok
-    if kind ~= 'zset' and kind ~= 'none' then
-      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a sorted set')
+    local kind, wanted = redis.call('TYPE', index).ok, index == prefix .. 'events' and 'stream' or 'zset'
+    if kind ~= wanted and kind ~= 'none' then
+      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a '
+        .. (wanted == 'zset' and 'sorted set' or wanted))
     end
   end
 end
@@ -71,11 +73,23 @@ end
 -- Whether a live process holds the session. What can't be read counts as held: destructive paths
 -- fail safe. So does a hold that lapses later than any can: the clock was set back.
 local function is_held(lapses)
-  if not lapses then
-    return false
-  end
   local at = type(lapses) == 'string' and tonumber(lapses)
-  return not at or at > now
+  return lapses and (not at or at > now)
+end
+-- end shared
+-- shared: lease
+-- Whether a lease still runs. One that lapses later than any can counts as lapsed: the clock was set back.
+local LONGEST_LEASE_MS = 300000
+local function is_leased(lapses)
+  lapses = tonumber(lapses or 0)
+  return lapses > now and lapses <= now + LONGEST_LEASE_MS
+end
+-- end shared
+-- shared: events
+-- Tell of a change in the partition's stream. How many events it keeps is in its layout record.
+local function announce(kind, ...)
+  local kept = redis.call('HGET', prefix .. 'meta', 'events') or '10000'
+  redis.call('XADD', prefix .. 'events', 'MAXLEN', '~', kept, '*', 'event', kind, ...)
 end
 -- end shared
 -- shared: hold_times
@@ -103,7 +117,7 @@ end
 if not cutoff or not limit or limit < 1 or limit > 1000 or not skip or skip < 0 then
   return redis.error_reply('BADARG prune needs a cutoff or a positive max_age_ms, a limit of 1 to 1000 and a skip of 0 or more')
 end
-local fault = damaged_index(updated_at_index, session_ids_index, expiry_index, active_index)
+local fault = damaged_index(updated_at_index, session_ids_index, expiry_index, active_index, turns_index, prefix .. 'events')
 if fault then
   return fault
 end
@@ -118,12 +132,15 @@ for i = 1, #oldest, 2 do
   members[#members + 1] = oldest[i]
 end
 
-local lapses = {}
+local lapses, leases = {}, {}
 if #members > 0 and redis.call('EXISTS', active_index) == 1 then
   lapses = redis.call('ZMSCORE', active_index, unpack(members))
 end
+if #members > 0 and redis.call('EXISTS', turns_index) == 1 then
+  leases = redis.call('ZMSCORE', turns_index, unpack(members))
+end
 
-local kept = { suspended = 0, active = 0, damaged = 0 }
+local kept = { suspended = 0, active = 0, running = 0, damaged = 0 }
 local removed, entries, bindings, orphans, refreshed, far_held = {}, {}, {}, {}, {}, {}
 for i, member in ipairs(members) do
   local entry_key = prefix .. 'entry:' .. member
@@ -145,9 +162,15 @@ for i, member in ipairs(members) do
     if tonumber(lapses[i]) > now + LONGEST_HOLD_MS then
       far_held[#far_held + 1] = member
     end
+  elseif is_leased(leases[i]) then
+    kept.running = kept.running + 1
   else
     removed[#removed + 1] = member
     entries[#entries + 1] = entry_key
+    if leases[i] then
+      entries[#entries + 1] = prefix .. 'turn:' .. member
+      entries[#entries + 1] = prefix .. 'queue:' .. member
+    end
     if lapses[i] then
       entries[#entries + 1] = prefix .. 'holds:' .. member
     end
@@ -161,7 +184,7 @@ local repaired = #orphans + #refreshed / 2
 if dry_run then
   skip = skip + #members
 else
-  skip = skip + kept.suspended + kept.active + kept.damaged
+  skip = skip + kept.suspended + kept.active + kept.running + kept.damaged
   local gone = {}
   for _, member in ipairs(removed) do
     gone[#gone + 1] = member
@@ -174,7 +197,15 @@ else
     redis.call('ZREM', updated_at_index, unpack(gone))
     redis.call('ZREM', expiry_index, unpack(gone))
     redis.call('ZREM', active_index, unpack(gone))
+    redis.call('ZREM', turns_index, unpack(gone))
     redis.call('UNLINK', unpack(entries))
+  end
+  if #removed > 0 then
+    local named = {}
+    for _, member in ipairs(removed) do
+      named[#named + 1], named[#named + 2] = 'session_key', member
+    end
+    announce('pruned', unpack(named))
   end
   if #bindings > 0 then
     redis.call('ZREM', session_ids_index, unpack(bindings))
@@ -192,7 +223,7 @@ end
 local report = {
   'cutoff', whole(cutoff), 'more', more and '1' or '0', 'skip', whole(skip), 'scanned', whole(#members),
   'repaired', whole(repaired), 'suspended', whole(kept.suspended), 'active', whole(kept.active),
-  'damaged', whole(kept.damaged), 'removed', removed,
+  'running', whole(kept.running), 'damaged', whole(kept.damaged), 'removed', removed,
 }
 if not dry_run and #removed + repaired > 0 then
   remember(cjson.encode(report))

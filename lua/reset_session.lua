@@ -9,15 +9,16 @@
 -- ARGV[4]  keep_ms        how long the token is known
 -- ARGV[5]  if_session_id  only if this is the session id; '': any
 -- ARGV[6]  if_version     only if this is the version; '': any
--- ARGV[7]  rule_count     reset rules that follow, eight arguments each
--- ARGV[8]  ...            the rules
+-- ARGV[7]  if_turn        only under this turn, '<token> <fence>'; '': any
+-- ARGV[8]  rule_count     reset rules that follow, three arguments each
+-- ARGV[9]  ...            the rules
 -- Returns  field, value, field, value ...; empty: no such session
--- Errors   CORRUPT, STALE, CLOCKSKEW
+-- Errors   CORRUPT, STALE, LOST, CLOCKSKEW
 -- Example  redis-cli --eval lua/reset_session.lua '{redisstore}:' '{redisstore}:entry:agent:main:telegram:dm:42' , 20261122_112233_deadbeef0123 '' '' 0 '' '' 0
 
 local proposed_id, display_name = ARGV[1], ARGV[2]
-local token, keep_ms, if_session_id, if_version = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local rule_count, rules_at = tonumber(ARGV[7]), 8
+local token, keep_ms, if_session_id, if_version, if_turn = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local rule_count, rules_at = tonumber(ARGV[8]), 9
 
 -- shared: names
 local prefix, entry_key = KEYS[1], KEYS[2]
@@ -62,20 +63,37 @@ local exists, entry = #flat > 0, {}
 for i = 1, #flat, 2 do
   entry[flat[i]] = flat[i + 1]
 end
-if exists then
-  for _, field in ipairs({ 'version', 'created_at', 'updated_at' }) do
-    if not is_whole(entry[field]) then
-      return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: field ' .. field .. ' is not a whole number')
-    end
-  end
-  if not entry.session_id then
-    return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: field session_id is missing')
+for _, field in ipairs(exists and { 'version', 'created_at', 'updated_at', 'session_id' } or {}) do
+  if not entry[field] or field ~= 'session_id' and not is_whole(entry[field]) then
+    return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: field ' .. field
+      .. (field == 'session_id' and ' is missing' or ' is not a whole number'))
   end
 end
 -- end shared
-if not exists or earlier then
+if earlier then
   return flat
 end
+-- shared: lease
+-- Whether a lease still runs. One that lapses later than any can counts as lapsed: the clock was set back.
+local LONGEST_LEASE_MS = 300000
+local function is_leased(lapses)
+  lapses = tonumber(lapses or 0)
+  return lapses > now and lapses <= now + LONGEST_LEASE_MS
+end
+-- end shared
+-- shared: fence
+-- Why the turn `<token> <fence>` may not write, or nil: its lease must run, for this very conversation.
+local function refusal_of(turn_named, session_id)
+  local turn = redis.call('HMGET', prefix .. 'turn:' .. session_key, 'token', 'fence', 'session_id')
+  local lapses = redis.call('ZSCORE', prefix .. 'turns', session_key)
+  if turn_named ~= (turn[1] or '') .. ' ' .. (turn[2] or '') or not is_leased(lapses) then
+    return redis.error_reply('LOST the turn no longer has the lane ' .. session_key)
+  elseif turn[3] ~= session_id then
+    return redis.error_reply('STALE session_id: the turn began with ' .. tostring(turn[3]) .. ', it is now '
+      .. tostring(session_id))
+  end
+end
+-- end shared
 -- shared: conditions
 if exists and if_session_id ~= '' and entry.session_id ~= if_session_id then
   return redis.error_reply('STALE session_id: it is ' .. entry.session_id .. ', not ' .. if_session_id)
@@ -83,48 +101,47 @@ end
 if exists and if_version ~= '' and entry.version ~= if_version then
   return redis.error_reply('STALE version: it is ' .. entry.version .. ', not ' .. if_version)
 end
+local refusal = if_turn ~= '' and refusal_of(if_turn, entry.session_id)
+if refusal then
+  return refusal
+end
 -- end shared
+if not exists then
+  return flat
+end
 -- shared: indexes
--- Scripts don't roll back: an index of a wrong type ends the script before its first write.
+-- Scripts don't roll back: a key of a wrong type ends the script before its first write.
 local function damaged_index(...)
   for _, index in ipairs({ ... }) do
-    local kind = redis.call('TYPE', index).ok
-    if kind ~= 'zset' and kind ~= 'none' then
-      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a sorted set')
+    local kind, wanted = redis.call('TYPE', index).ok, index == prefix .. 'events' and 'stream' or 'zset'
+    if kind ~= wanted and kind ~= 'none' then
+      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a '
+        .. (wanted == 'zset' and 'sorted set' or wanted))
     end
   end
 end
 -- end shared
+-- shared: events
+-- Tell of a change in the partition's stream. How many events it keeps is in its layout record.
+local function announce(kind, ...)
+  local kept = redis.call('HGET', prefix .. 'meta', 'events') or '10000'
+  redis.call('XADD', prefix .. 'events', 'MAXLEN', '~', kept, '*', 'event', kind, ...)
+end
+-- end shared
 -- shared: policy
--- Reset rules: `rule_count` times eight arguments from `rules_at` on: kind (default, chat_type or
--- platform), name, mode, idle_ms, and four daily boundaries (ms), two before now and two after.
--- The platform's rule goes before the chat type's, and that before the default. A server clock
--- outside the boundaries is an error: the caller's day is not ours.
-local function policy_of(platform, chat_type)
-  local wanted = { default = '', chat_type = chat_type or 'dm', platform = platform or '' }
-  local weight = { default = 1, chat_type = 2, platform = 3 }
-  local chosen, chosen_weight
-  for at = rules_at, rules_at + 8 * rule_count - 1, 8 do
-    local kind = ARGV[at]
-    if wanted[kind] == ARGV[at + 1] and weight[kind] > (chosen_weight or 0) then
-      chosen, chosen_weight = at, weight[kind]
-    end
+-- A reset policy as text: mode, idle_ms, and four daily boundaries (ms), two before now and two after,
+-- as far as the mode needs them. A server clock outside them is an error: the caller's day is not ours.
+local function read_policy(text)
+  local words = {}
+  for word in string.gmatch(text, '%S+') do
+    words[#words + 1] = tonumber(word) or word
   end
-  local policy = { mode = 'none' }
-  if chosen then
-    policy.mode = ARGV[chosen + 2]
-  end
-  if policy.mode == 'idle' or policy.mode == 'both' then
-    policy.idle_ms = tonumber(ARGV[chosen + 3])
-  end
-  if policy.mode == 'daily' or policy.mode == 'both' then
-    policy.resets = {}
-    for i = 1, 4 do
-      policy.resets[i] = tonumber(ARGV[chosen + 3 + i])
-    end
-    if now < policy.resets[1] or now >= policy.resets[4] then
+  local policy = { mode = words[1], idle_ms = words[1] ~= 'daily' and words[2] or nil }
+  if words[6] then
+    policy.resets = { words[3], words[4], words[5], words[6] }
+    if now < words[3] or now >= words[6] then
       policy.skewed = redis.error_reply('CLOCKSKEW the server says ' .. whole(now) .. ' ms, outside the daily boundaries '
-        .. whole(policy.resets[1]) .. ' to ' .. whole(policy.resets[4]) .. ' around the clock of the caller')
+        .. whole(words[3]) .. ' to ' .. whole(words[6]) .. ' around the clock of the caller')
     end
   end
   return policy
@@ -137,13 +154,23 @@ local function due_at(policy, updated_at)
     local days_beyond = math.max(0, math.floor((updated_at - policy.resets[4]) / 86400000) + 1)
     local reset = policy.resets[4] + days_beyond * 86400000
     for i = 4, 1, -1 do
-      if policy.resets[i] > updated_at then
-        reset = policy.resets[i]
-      end
+      reset = policy.resets[i] > updated_at and policy.resets[i] or reset
     end
     due = math.min(due or reset, reset)
   end
   return due
+end
+-- end shared
+-- shared: rules
+-- Reset rules are `rule_count` times three arguments from `rules_at` on: kind (default, chat_type or
+-- platform), name, and a policy. The last that fits holds; the most special stand last.
+local function policy_of(platform, chat_type)
+  local wanted = { default = '', chat_type = chat_type or 'dm', platform = platform or '' }
+  local policy = 'none'
+  for at = rules_at, rules_at + 3 * rule_count - 1, 3 do
+    policy = wanted[ARGV[at]] == ARGV[at + 1] and ARGV[at + 2] or policy
+  end
+  return read_policy(policy)
 end
 -- end shared
 -- shared: touch
@@ -156,6 +183,10 @@ local function index_activity(policy, updated_at)
   else
     redis.call('ZREM', expiry_index, session_key)
   end
+  -- What was finalized, or was about to be, lives on: it will be due anew.
+  if entry.expiry_finalized or entry.finalize_tries then
+    redis.call('HDEL', entry_key, 'expiry_finalized', 'finalize_token', 'finalize_tries', 'finalize_error')
+  end
 end
 -- end shared
 -- shared: rebind
@@ -163,12 +194,12 @@ end
 local function rebind(new_id, policy, ...)
   redis.call('ZREM', session_ids_index, entry.session_id .. ' ' .. session_key)
   redis.call('ZADD', session_ids_index, 0, new_id .. ' ' .. session_key)
-  local updated_at = math.max(now, tonumber(entry.updated_at))
+  local updated_at = math.max(now, entry.updated_at)
   index_activity(policy, updated_at)
   redis.call('HDEL', entry_key, 'input_tokens', 'output_tokens', 'cache_read_tokens', 'cache_write_tokens',
     'total_tokens', 'last_prompt_tokens', 'estimated_cost_nanousd', 'cost_status', 'was_auto_reset',
-    'auto_reset_reason', 'reset_had_activity', 'is_fresh_reset', 'expiry_finalized', 'suspended', 'resume_pending',
-    'resume_reason', 'last_resume_marked_at', 'override_model', 'override_provider', 'override_base_url')
+    'auto_reset_reason', 'reset_had_activity', 'is_fresh_reset', 'suspended', 'resume_pending', 'resume_reason',
+    'last_resume_marked_at', 'interruptions', 'id_home', 'override_model', 'override_provider', 'override_base_url')
   redis.call('HSET', entry_key, 'session_id', new_id, 'created_at', whole(now), 'updated_at', whole(updated_at),
     'version', whole(entry.version + 1), ...)
   return redis.call('HGETALL', entry_key)
@@ -176,11 +207,13 @@ end
 -- end shared
 
 local policy = policy_of(entry.platform, entry.chat_type)
-local fault = policy.skewed or damaged_index(updated_at_index, session_ids_index, expiry_index)
+local fault = policy.skewed or damaged_index(updated_at_index, session_ids_index, expiry_index, prefix .. 'events')
 if fault then
   return fault
 end
 remember('1')
+announce('reset', 'session_key', session_key, 'session_id', proposed_id, 'old_session_id', entry.session_id,
+  'reason', 'fresh')
 if display_name == '' then
   return rebind(proposed_id, policy, 'is_fresh_reset', '1')
 end

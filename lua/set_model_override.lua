@@ -10,13 +10,14 @@
 -- ARGV[5]  keep_ms        how long the token is known
 -- ARGV[6]  if_session_id  only if this is the session id; '': any
 -- ARGV[7]  if_version     only if this is the version; '': any
+-- ARGV[8]  if_turn        only under this turn, '<token> <fence>'; '': any
 -- Returns  '1': so it is now; '0': no such session
--- Errors   CORRUPT, STALE
+-- Errors   CORRUPT, STALE, LOST
 -- Example  redis-cli --eval lua/set_model_override.lua '{redisstore}:' '{redisstore}:entry:agent:main:telegram:dm:42' , gpt-5 openai ''
 
 local override = { override_model = ARGV[1], override_provider = ARGV[2], override_base_url = ARGV[3] }
 local token, keep_ms = ARGV[4] or '', ARGV[5]
-local if_session_id, if_version = ARGV[6] or '', ARGV[7] or ''
+local if_session_id, if_version, if_turn = ARGV[6] or '', ARGV[7] or '', ARGV[8] or ''
 
 -- shared: names
 local prefix, entry_key = KEYS[1], KEYS[2]
@@ -25,6 +26,10 @@ local updated_at_index = prefix .. 'updated_at'
 local session_ids_index = prefix .. 'session_ids'
 local expiry_index = prefix .. 'expiry'
 local active_index = prefix .. 'active'
+-- end shared
+-- shared: clock
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
 -- end shared
 -- shared: whole
 local function whole(number)
@@ -60,14 +65,31 @@ local exists, entry = #flat > 0, {}
 for i = 1, #flat, 2 do
   entry[flat[i]] = flat[i + 1]
 end
-if exists then
-  for _, field in ipairs({ 'version', 'created_at', 'updated_at' }) do
-    if not is_whole(entry[field]) then
-      return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: field ' .. field .. ' is not a whole number')
-    end
+for _, field in ipairs(exists and { 'version', 'created_at', 'updated_at', 'session_id' } or {}) do
+  if not entry[field] or field ~= 'session_id' and not is_whole(entry[field]) then
+    return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: field ' .. field
+      .. (field == 'session_id' and ' is missing' or ' is not a whole number'))
   end
-  if not entry.session_id then
-    return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: field session_id is missing')
+end
+-- end shared
+-- shared: lease
+-- Whether a lease still runs. One that lapses later than any can counts as lapsed: the clock was set back.
+local LONGEST_LEASE_MS = 300000
+local function is_leased(lapses)
+  lapses = tonumber(lapses or 0)
+  return lapses > now and lapses <= now + LONGEST_LEASE_MS
+end
+-- end shared
+-- shared: fence
+-- Why the turn `<token> <fence>` may not write, or nil: its lease must run, for this very conversation.
+local function refusal_of(turn_named, session_id)
+  local turn = redis.call('HMGET', prefix .. 'turn:' .. session_key, 'token', 'fence', 'session_id')
+  local lapses = redis.call('ZSCORE', prefix .. 'turns', session_key)
+  if turn_named ~= (turn[1] or '') .. ' ' .. (turn[2] or '') or not is_leased(lapses) then
+    return redis.error_reply('LOST the turn no longer has the lane ' .. session_key)
+  elseif turn[3] ~= session_id then
+    return redis.error_reply('STALE session_id: the turn began with ' .. tostring(turn[3]) .. ', it is now '
+      .. tostring(session_id))
   end
 end
 -- end shared
@@ -77,6 +99,10 @@ if exists and if_session_id ~= '' and entry.session_id ~= if_session_id then
 end
 if exists and if_version ~= '' and entry.version ~= if_version then
   return redis.error_reply('STALE version: it is ' .. entry.version .. ', not ' .. if_version)
+end
+local refusal = if_turn ~= '' and refusal_of(if_turn, entry.session_id)
+if refusal then
+  return refusal
 end
 -- end shared
 

@@ -1,6 +1,7 @@
 #!lua
--- After a crash: mark what one replica was busy with as interrupted, one batch a call. Sessions
--- that another replica handled last are passed over; so are suspended and marked ones.
+-- After a crash: mark what a replica was busy with as interrupted, one batch a call. Sessions that
+-- another replica handled last are passed over, unless it is named as dead; so are suspended and marked
+-- ones, and those with a running turn, whose lease tells for itself.
 --
 -- KEYS[1]  partition     {redisstore}:
 -- KEYS[2]  index         {redisstore}:updated_at
@@ -12,6 +13,7 @@
 -- ARGV[6]  after_member  likewise
 -- ARGV[7]  token         names the call, for a repetition; '': none
 -- ARGV[8]  keep_ms       how long the token is known
+-- ARGV[9]  ...           further replicas, which are dead
 -- Returns  'since', ms, 'marked', number, 'after_score', score, 'after_member', session key; both '' at the end
 -- Errors   BADARG, CORRUPT (the index)
 -- Example  redis-cli --eval lua/suspend_recently_active.lua '{redisstore}:' '{redisstore}:updated_at' , gateway-1 '' 120000 100 '' ''
@@ -20,6 +22,10 @@ local prefix, updated_at_index = KEYS[1], KEYS[2]
 local replica, since, max_age_ms, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local after_score, after_member = ARGV[5] or '', ARGV[6] or ''
 local token, keep_ms = ARGV[7] or '', ARGV[8]
+local lost_ones = { [replica] = true }
+for i = 9, #ARGV do
+  lost_ones[ARGV[i]] = true
+end
 
 -- shared: clock
 local time = redis.call('TIME')
@@ -50,14 +56,30 @@ if earlier then
   return cjson.decode(earlier)
 end
 -- shared: indexes
--- Scripts don't roll back: an index of a wrong type ends the script before its first write.
+-- Scripts don't roll back: a key of a wrong type ends the script before its first write.
 local function damaged_index(...)
   for _, index in ipairs({ ... }) do
-    local kind = redis.call('TYPE', index).ok
-    if kind ~= 'zset' and kind ~= 'none' then
-      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a sorted set')
+    local kind, wanted = redis.call('TYPE', index).ok, index == prefix .. 'events' and 'stream' or 'zset'
+    if kind ~= wanted and kind ~= 'none' then
+      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a '
+        .. (wanted == 'zset' and 'sorted set' or wanted))
     end
   end
+end
+-- end shared
+-- shared: lease
+-- Whether a lease still runs. One that lapses later than any can counts as lapsed: the clock was set back.
+local LONGEST_LEASE_MS = 300000
+local function is_leased(lapses)
+  lapses = tonumber(lapses or 0)
+  return lapses > now and lapses <= now + LONGEST_LEASE_MS
+end
+-- end shared
+-- shared: events
+-- Tell of a change in the partition's stream. How many events it keeps is in its layout record.
+local function announce(kind, ...)
+  local kept = redis.call('HGET', prefix .. 'meta', 'events') or '10000'
+  redis.call('XADD', prefix .. 'events', 'MAXLEN', '~', kept, '*', 'event', kind, ...)
 end
 -- end shared
 
@@ -65,7 +87,7 @@ since = since or (max_age_ms and now - max_age_ms)
 if not since or not limit or limit < 1 or limit > 1000 then
   return redis.error_reply('BADARG suspend_recently_active needs since or max_age_ms, and a limit of 1 to 1000')
 end
-local fault = damaged_index(updated_at_index)
+local fault = damaged_index(updated_at_index, prefix .. 'turns', prefix .. 'events')
 if fault then
   return fault
 end
@@ -85,10 +107,12 @@ local marked = 0
 local recent = redis.call('ZRANGE', updated_at_index, first, first + limit - 1, 'WITHSCORES')
 for i = 1, #recent, 2 do
   local entry_key = prefix .. 'entry:' .. recent[i]
-  local values = redis.pcall('HMGET', entry_key, 'replica', 'suspended', 'resume_pending', 'version')
-  if type(values) == 'table' and values[1] == replica and values[2] ~= '1' and values[3] ~= '1' and is_whole(values[4]) then
+  local values = redis.pcall('HMGET', entry_key, 'replica', 'suspended', 'resume_pending', 'version', 'session_id')
+  if type(values) == 'table' and lost_ones[values[1] or ''] and values[2] ~= '1' and values[3] ~= '1' and is_whole(values[4])
+    and not is_leased(redis.call('ZSCORE', prefix .. 'turns', recent[i])) then
     redis.call('HSET', entry_key, 'resume_pending', '1', 'resume_reason', 'restart_interrupted',
       'last_resume_marked_at', whole(now), 'version', whole(values[4] + 1))
+    announce('resume_pending', 'session_key', recent[i], 'session_id', values[5] or '', 'reason', 'restart_interrupted')
     marked = marked + 1
   end
 end

@@ -21,6 +21,9 @@ DEFAULT_MAX_AGE_DAYS = 90
 LONGEST_HOLD_TTL = 3600.0
 """Seconds. The scripts know it too: a hold that lapses later shows that the clock was set back."""
 
+LONGEST_LEASE_TTL = 300.0
+"""Seconds. The scripts know it too: a lease that lapses later counts as lapsed."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -64,6 +67,27 @@ class StoreConfig(BaseSettings):
     prune_batch_size: Annotated[int, Field(ge=1, le=1000)] = 50
     list_page_size: Annotated[int, Field(ge=1, le=1000)] = 100
     process_hold_ttl: Annotated[float, Field(ge=1, le=LONGEST_HOLD_TTL)] = 120.0
+
+    turn_lease_ttl: Annotated[float, Field(ge=1, le=LONGEST_LEASE_TTL)] = 30.0
+    """How long a turn outlives its replica; renewed at a third."""
+    turn_wait: Annotated[float, Field(ge=0, le=86_400)] = 60.0
+    """How long a turn waits for the one before it; 0: not at all."""
+    turn_queue_limit: Annotated[int, Field(ge=1, le=1000)] = 64
+    """How many turns may wait for one session."""
+    max_waits: Annotated[int, Field(ge=1, le=10_000)] = 1000
+    """How many turns of this process may wait at once; each takes a connection."""
+    message_id_ttl: Annotated[float, Field(ge=1, le=31_536_000)] = 86_400.0
+    """How long a message that was handled is known."""
+    suspend_after_interruptions: Annotated[int, Field(ge=0, le=1000)] = 3
+    """So many turns in a row that were lost suspend a session; 0: never."""
+    heartbeat_ttl: Annotated[float, Field(ge=1, le=3600)] = 15.0
+    """How long a replica counts as alive after its last heartbeat; one is sent every third of it."""
+    finalize_claim_ttl: Annotated[float, Field(ge=1, le=3600)] = 60.0
+    """How long a replica has an expired session to itself; renewed at a third."""
+    finalize_attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    """So often finalizing an expired session is tried before it is marked with the error."""
+    events_kept: Annotated[int, Field(ge=100, le=10_000_000)] = 10_000
+    """About so many events stay in each partition's stream; fixed when the store is laid out."""
 
     deadline: Annotated[float, Field(ge=0.1, le=300)] = 5.0
     """How long a call may take with all its retries."""

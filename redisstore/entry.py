@@ -83,6 +83,8 @@ class SessionEntry(BaseModel):
     resume_pending: bool = False
     resume_reason: str | None = None
     last_resume_marked_at: datetime | None = None
+    interruptions: int = 0
+    """How many turns in a row were lost with their replica."""
 
     model_override: ModelOverride | None = None
     replica: str | None = None

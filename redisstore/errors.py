@@ -9,24 +9,35 @@ RedisStoreError
 ├── CorruptEntry         an entry, or an index, was damaged by hand
 ├── StaleWrite           ``if_session_id`` or ``if_version`` no longer holds
 ├── NoSuchSession        the session key is unknown, and the call needs one that exists
+├── DuplicateMessage     the message was handled, or is being handled
+├── TurnBusy             another turn has the session, and this one can't or won't wait longer
+├── TurnLost             the turn no longer has its session: its lease lapsed, or was taken away
+├── ReplicaDraining      this store begins no more turns, it is shutting down
 └── InvalidInput         a bad argument, named, before anything is sent (a ``ValueError`` too)
     └── EntryTooLarge    a key, a value or a whole entry is over its limit
 """
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Literal, TypeAlias
+
 __all__ = [
     "ClockSkew",
     "CorruptEntry",
+    "DuplicateMessage",
     "EntryTooLarge",
     "InvalidInput",
     "LayoutMismatch",
     "NoSuchSession",
     "RedisStoreError",
+    "ReplicaDraining",
     "StaleWrite",
     "StoreFull",
     "StoreRefused",
     "StoreUnavailable",
+    "TurnBusy",
+    "TurnLost",
     "from_script",
 ]
 
@@ -82,6 +93,64 @@ class NoSuchSession(RedisStoreError):
     """The session key is unknown; nothing was created."""
 
 
+MessageState: TypeAlias = Literal["done", "running", "waiting"]
+"""What became of a message so far."""
+
+
+class DuplicateMessage(RedisStoreError):
+    """The message was handled (``state`` is ``done``, ``at`` when) or is being handled.
+
+    While it runs (``at``: when its lease lapses) or waits, it may still be lost with its replica
+    ``replica``. So acknowledge a redelivery to the platform only where ``state`` is ``done``.
+    """
+
+    def __init__(
+        self, message_id: str, state: MessageState, at: datetime | None, replica: str | None
+    ) -> None:
+        super().__init__(message_id, state, at, replica)
+        self.message_id = message_id
+        self.state = state
+        self.at = at
+        self.replica = replica
+
+    def __str__(self) -> str:
+        where = f" on {self.replica}" if self.replica else ""
+        return f"message {self.message_id!r} is {self.state} already{where}"
+
+
+class TurnBusy(RedisStoreError):
+    """Another turn has the session: ``replica`` runs it, ``lapses_at`` is when its lease lapses.
+
+    The lease is renewed while the turn runs. ``queue_full``: it wasn't the time that was up, too
+    many others wait already. The message was not handled and is free for another try.
+    """
+
+    def __init__(
+        self, session_key: str, replica: str, lapses_at: datetime, *, queue_full: bool = False
+    ) -> None:
+        super().__init__(session_key, replica, lapses_at)
+        self.session_key = session_key
+        self.replica = replica
+        self.lapses_at = lapses_at
+        self.queue_full = queue_full
+
+    def __str__(self) -> str:
+        full = ", and too many wait for it" if self.queue_full else ""
+        return f"{self.session_key} is in a turn of {self.replica}{full}"
+
+
+class TurnLost(RedisStoreError):
+    """The turn no longer has its session; nothing that it writes is taken any more.
+
+    Its lease lapsed, because this process was away for too long or did not reach Redis, or its
+    session was deleted. The message is free to be delivered again.
+    """
+
+
+class ReplicaDraining(RedisStoreError):
+    """The store was told to ``drain``: it begins no more turns. Hand the message to another replica."""
+
+
 class InvalidInput(RedisStoreError, ValueError):
     """An argument is wrong; the message begins with its name. Nothing was sent to Redis."""
 
@@ -100,6 +169,7 @@ class EntryTooLarge(InvalidInput):
 
 _BY_SCRIPT_CODE: dict[str, type[RedisStoreError]] = {
     "STALE": StaleWrite,
+    "LOST": TurnLost,
     "CLOCKSKEW": ClockSkew,
     "LAYOUT": LayoutMismatch,
 }

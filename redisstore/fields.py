@@ -104,6 +104,7 @@ _ENTRY: dict[str, tuple[str, _Kind]] = {
     "resume_pending": ("resume_pending", _FLAG),
     "resume_reason": ("resume_reason", _TEXT),
     "last_resume_marked_at": ("last_resume_marked_at", _TIME),
+    "interruptions": ("interruptions", _NUMBER),
 }
 _ORIGIN: dict[str, tuple[str, _Kind]] = {
     name: (name, _FLAG if name == "is_bot" else _TEXT)
@@ -119,8 +120,9 @@ _OVERRIDE: dict[str, tuple[str, _Kind]] = {
     f"override_{name}": (name, _TEXT) for name in ModelOverride.model_fields
 }
 
-FIELDS = ("version", "last_call", *_ENTRY, *_ORIGIN, *_ORIGIN_APART, *_OVERRIDE)
-"""Every field of the hash that this version knows; ``last_call`` is the scripts' own."""
+_OF_SCRIPTS = ("last_call", "id_home", "finalize_token", "finalize_tries", "finalize_error")
+FIELDS = ("version", *_OF_SCRIPTS, *_ENTRY, *_ORIGIN, *_ORIGIN_APART, *_OVERRIDE)
+"""Every field of the hash that this version knows; some are the scripts' own."""
 
 _ENTRY_PART, _ORIGIN_PART, _OVERRIDE_PART = range(3)
 _READERS: dict[bytes, tuple[int, str, Callable[[bytes], Any]]] = {

@@ -112,8 +112,26 @@ class Partition:
 
     @cached_property
     def expiry(self) -> str:
-        """The index by reset-policy deadline."""
+        """The index by when to look at a session next: its deadline, or the end of a claim."""
         return self.prefix + "expiry"
+
+    @cached_property
+    def turns(self) -> str:
+        """The index of lanes with a running turn, scored by when its lease lapses."""
+        return self.prefix + "turns"
+
+    @cached_property
+    def events(self) -> str:
+        """The stream of what happened in this partition."""
+        return self.prefix + "events"
+
+    def wake(self, token: str) -> str:
+        """Name the list on which the waiting turn of a token is woken."""
+        return f"{self.prefix}wake:{token}"
+
+    def lock(self, session_id: SessionId) -> str:
+        """Name the lock of a session id that several lanes share."""
+        return f"{self.prefix}lock:{session_id}"
 
 
 @dataclass(frozen=True)
@@ -144,6 +162,10 @@ class KeySpace:
             return self.partitions[0]
         return self.partitions[zlib.crc32(session_key.encode()) % self.partition_count]
 
+    def home_of_id(self, session_id: SessionId) -> Partition:
+        """Return the partition in which the lock of a session id lives, if lanes share it."""
+        return self.partitions[zlib.crc32(session_id.encode()) % self.partition_count]
+
     def by_partition(
         self, items: Iterable[tuple[SessionKey, T]]
     ) -> dict[Partition, list[tuple[SessionKey, T]]]:
@@ -153,6 +175,11 @@ class KeySpace:
             home = self.partition_of(session_key)
             sorted_items.setdefault(home, []).append((session_key, item))
         return sorted_items
+
+
+def root_prefix(namespace: str) -> str:
+    """Return what the keys of a namespace as a whole begin with: meta, replicas and jobs."""
+    return "{" + namespace + "}:"
 
 
 def meta_key(namespace: str) -> str:

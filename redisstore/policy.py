@@ -47,41 +47,32 @@ class ResetRules(BaseModel):
         """Return the policy of a platform and chat type."""
         return self.by_platform.get(platform or "") or self.by_type.get(chat_type) or self.default
 
-    def script_args_for(
-        self, platform: str | None, chat_type: str, now: datetime
-    ) -> tuple[str | int, ...]:
-        """Return the one rule that a script needs when the platform is known."""
-        return self._rule("default", "", self.policy_for(platform, chat_type), now)
+    def script_text_for(self, platform: str | None, chat_type: str, now: datetime) -> str:
+        """Return the policy that a script needs when the platform is known."""
+        return self._text(self.policy_for(platform, chat_type), now)
 
-    def script_args(self, now: datetime) -> tuple[str | int, ...]:
-        """Return all rules, for a script that learns the platform from the entry."""
-        args = self._rule("default", "", self.default, now)
-        if not self.by_platform and not self.by_type:
-            return args
-        if not args:
-            args = ("default", "", "none", 0, 0, 0, 0, 0)
-        for name, policy in self.by_platform.items():
-            args += self._rule("platform", name, policy, now, keep_none=True)
-        for name, policy in self.by_type.items():
-            args += self._rule("chat_type", name, policy, now, keep_none=True)
+    def script_args(self, now: datetime) -> tuple[str, ...]:
+        """Return all rules, the most special last, for a script that learns the platform itself."""
+        rules = [
+            ("default", "", self.default),
+            *(("chat_type", name, policy) for name, policy in self.by_type.items()),
+            *(("platform", name, policy) for name, policy in self.by_platform.items()),
+        ]
+        if all(policy.mode == "none" for _, _, policy in rules):
+            return ()
+        args: tuple[str, ...] = ()
+        for kind, name, policy in rules:
+            args += (kind, name, self._text(policy, now))
         return args
 
-    def _rule(
-        self,
-        kind: str,
-        name: str,
-        policy: SessionResetPolicy,
-        now: datetime,
-        *,
-        keep_none: bool = False,
-    ) -> tuple[str | int, ...]:
+    def _text(self, policy: SessionResetPolicy, now: datetime) -> str:
         if policy.mode == "none":
-            return (kind, name, "none", 0, 0, 0, 0, 0) if keep_none else ()
-        idle_ms = policy.idle_minutes * MINUTE_MS if policy.mode in {"idle", "both"} else 0
+            return policy.mode
+        idle_ms = 0 if policy.mode == "daily" else policy.idle_minutes * MINUTE_MS
         if policy.mode == "idle":
-            return (kind, name, policy.mode, idle_ms, 0, 0, 0, 0)
+            return f"{policy.mode} {idle_ms}"
         bounds = daily_boundaries(self.timezone, policy.at_hour, now)
-        return (kind, name, policy.mode, idle_ms, *bounds)
+        return f"{policy.mode} {idle_ms} " + " ".join(map(str, bounds))
 
 
 def daily_boundaries(zone: ZoneInfo, at_hour: int, now: datetime) -> tuple[int, int, int, int]:

@@ -12,19 +12,22 @@ import re
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent / "redisstore"
-TWINS = ("sessions.py", "sweeps.py", "holds.py", "audits.py", "store.py")
+TWINS = ("sessions.py", "turns.py", "sweeps.py", "holds.py", "audits.py", "store.py")
 
 _SIGNATURE = re.compile(r"^( *)def (\w+)(\(.*?\) -> (.*?):\n)", re.DOTALL | re.MULTILINE)
 _RUNS_CALLS = (
-    r"self\._(?:run|run_all|info)\(|self\.(?:get_session|count|layout)\(|super\(\)\.close\("
+    r"self\._(?:run|run_all|complete|info)\(|self\.(?:get_session|count|layout)\(|super\(\)\.close\("
+    r"|self\._(?:keeper|turns)\.(?:close|drain)\("
 )
 _GENERATORS = ("_readable", "audit")
-_STAYS_PLAIN = ("Iterator[", "ProcessHold")
+_STAYS_PLAIN = ("Iterator[", "ProcessHold", "Turn")
 _RENAMED = {
     r"\bredisstore\.sync\b": "redisstore.aio",
     r"\bSessionStore\b": "AsyncSessionStore",
     r"\bProcessHold\b": "AsyncProcessHold",
-    r"\bHoldKeeper\b": "AsyncHoldKeeper",
+    r"\bKeeper\b": "AsyncKeeper",
+    r"\bTurn\b": "AsyncTurn",
+    r"\bTurnRegister\b": "AsyncTurnRegister",
     r"\bOnLost\b": "AsyncOnLost",
     r"\bSyncClient\b": "AsyncClient",
     r"\bIterator\b": "AsyncIterator",
@@ -48,7 +51,6 @@ def twin(text: str) -> str:
     text = re.sub(rf"(?<=\breturn )(?={_RUNS_CALLS})", "await ", text)
     text = re.sub(rf"(?<== )(?={_RUNS_CALLS})", "await ", text)
     text = re.sub(rf"^( +)(?={_RUNS_CALLS})", r"\1await ", text, flags=re.MULTILINE)
-    text = re.sub(r"^( +)self\._keeper\.close\(", r"\1await self._keeper.close(", text, flags=re.M)
     text = re.sub(
         r"\bfor (\w+) in (self\._(?:sweep|runner\.\w+)\(|found:)", r"async for \1 in \2", text
     )

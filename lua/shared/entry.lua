@@ -7,13 +7,9 @@ local exists, entry = #flat > 0, {}
 for i = 1, #flat, 2 do
   entry[flat[i]] = flat[i + 1]
 end
-if exists then
-  for _, field in ipairs({ 'version', 'created_at', 'updated_at' }) do
-    if not is_whole(entry[field]) then
-      return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: field ' .. field .. ' is not a whole number')
-    end
-  end
-  if not entry.session_id then
-    return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: field session_id is missing')
+for _, field in ipairs(exists and { 'version', 'created_at', 'updated_at', 'session_id' } or {}) do
+  if not entry[field] or field ~= 'session_id' and not is_whole(entry[field]) then
+    return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: field ' .. field
+      .. (field == 'session_id' and ' is missing' or ' is not a whole number'))
   end
 end

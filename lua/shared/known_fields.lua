@@ -1,6 +1,6 @@
 local KNOWN_FIELDS = {
   'session_id', 'created_at', 'updated_at', 'version', 'platform', 'chat_type', 'display_name', 'replica',
-  'last_call',
+  'last_call', 'id_home', 'interruptions', 'finalize_token', 'finalize_tries', 'finalize_error',
   'chat_id', 'chat_name', 'user_id', 'user_name', 'thread_id', 'chat_topic', 'user_id_alt', 'chat_id_alt', 'is_bot',
   'guild_id', 'parent_chat_id', 'message_id', 'origin_platform', 'origin_chat_type', 'no_origin',
   'input_tokens', 'output_tokens', 'cache_read_tokens', 'cache_write_tokens', 'total_tokens', 'last_prompt_tokens',

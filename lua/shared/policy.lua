@@ -1,32 +1,16 @@
--- Reset rules: `rule_count` times eight arguments from `rules_at` on: kind (default, chat_type or
--- platform), name, mode, idle_ms, and four daily boundaries (ms), two before now and two after.
--- The platform's rule goes before the chat type's, and that before the default. A server clock
--- outside the boundaries is an error: the caller's day is not ours.
-local function policy_of(platform, chat_type)
-  local wanted = { default = '', chat_type = chat_type or 'dm', platform = platform or '' }
-  local weight = { default = 1, chat_type = 2, platform = 3 }
-  local chosen, chosen_weight
-  for at = rules_at, rules_at + 8 * rule_count - 1, 8 do
-    local kind = ARGV[at]
-    if wanted[kind] == ARGV[at + 1] and weight[kind] > (chosen_weight or 0) then
-      chosen, chosen_weight = at, weight[kind]
-    end
+-- A reset policy as text: mode, idle_ms, and four daily boundaries (ms), two before now and two after,
+-- as far as the mode needs them. A server clock outside them is an error: the caller's day is not ours.
+local function read_policy(text)
+  local words = {}
+  for word in string.gmatch(text, '%S+') do
+    words[#words + 1] = tonumber(word) or word
   end
-  local policy = { mode = 'none' }
-  if chosen then
-    policy.mode = ARGV[chosen + 2]
-  end
-  if policy.mode == 'idle' or policy.mode == 'both' then
-    policy.idle_ms = tonumber(ARGV[chosen + 3])
-  end
-  if policy.mode == 'daily' or policy.mode == 'both' then
-    policy.resets = {}
-    for i = 1, 4 do
-      policy.resets[i] = tonumber(ARGV[chosen + 3 + i])
-    end
-    if now < policy.resets[1] or now >= policy.resets[4] then
+  local policy = { mode = words[1], idle_ms = words[1] ~= 'daily' and words[2] or nil }
+  if words[6] then
+    policy.resets = { words[3], words[4], words[5], words[6] }
+    if now < words[3] or now >= words[6] then
       policy.skewed = redis.error_reply('CLOCKSKEW the server says ' .. whole(now) .. ' ms, outside the daily boundaries '
-        .. whole(policy.resets[1]) .. ' to ' .. whole(policy.resets[4]) .. ' around the clock of the caller')
+        .. whole(words[3]) .. ' to ' .. whole(words[6]) .. ' around the clock of the caller')
     end
   end
   return policy
@@ -39,9 +23,7 @@ local function due_at(policy, updated_at)
     local days_beyond = math.max(0, math.floor((updated_at - policy.resets[4]) / 86400000) + 1)
     local reset = policy.resets[4] + days_beyond * 86400000
     for i = 4, 1, -1 do
-      if policy.resets[i] > updated_at then
-        reset = policy.resets[i]
-      end
+      reset = policy.resets[i] > updated_at and policy.resets[i] or reset
     end
     due = math.min(due or reset, reset)
   end

@@ -7,4 +7,8 @@ local function index_activity(policy, updated_at)
   else
     redis.call('ZREM', expiry_index, session_key)
   end
+  -- What was finalized, or was about to be, lives on: it will be due anew.
+  if entry.expiry_finalized or entry.finalize_tries then
+    redis.call('HDEL', entry_key, 'expiry_finalized', 'finalize_token', 'finalize_tries', 'finalize_error')
+  end
 end

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from redisstore.aio.base import StoreBase
-from redisstore.aio.hold import AsyncHoldKeeper, AsyncOnLost, AsyncProcessHold
+from redisstore.aio.hold import AsyncOnLost, AsyncProcessHold
+from redisstore.aio.keeper import AsyncKeeper
 from redisstore.calls import holds
 from redisstore.calls.holds import Hold
 from redisstore.config import StoreConfig
@@ -19,7 +20,7 @@ class HoldOperations(StoreBase):
 
     def _set_up(self, connection: Connection[AsyncClient], config: StoreConfig) -> None:
         super()._set_up(connection, config)
-        self._keeper = AsyncHoldKeeper(self.renew_holds, config.process_hold_ttl)
+        self._keeper = AsyncKeeper("holds", self.renew_holds, config.process_hold_ttl)
 
     async def close(self) -> None:
         """Stop renewing holds and close the connections. What is still held lapses by itself."""

@@ -13,13 +13,13 @@ from typing import Any, TypeVar
 
 from redis import exceptions as rx
 
-from redisstore.calls.call import Ask, Call, ItemT, Sweep
+from redisstore.calls.call import Ask, Call, ItemT, Steps, Sweep, Wait
 from redisstore.calls.layout import Opening
 from redisstore.config import StoreConfig
 from redisstore.connect import AsyncClient, Connection
 from redisstore.retry import FAILURES, Attempts, translated
 from redisstore.scripts import Library, library
-from redisstore.sync.runner import SCAN_COUNT, UNSENT
+from redisstore.sync.runner import PAUSE_AFTER_FAILED_WAIT, SCAN_COUNT, UNSENT
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -35,6 +35,7 @@ class AsyncRunner:
         self.library: Library = library(shebang=connection.knows_shebang)
         self._opening = opening
         self._config = config
+        self._waiting: AsyncClient | None = None
 
     async def run(self, call: Call[T]) -> T:
         """Run one call: one round trip, unless the server has to be told the script."""
@@ -75,6 +76,35 @@ class AsyncRunner:
             else:
                 yield step.item
 
+    async def complete(self, steps: Steps[T]) -> T:
+        """Carry out the steps of an operation, and return what it comes to."""
+        outcome: list[Any] | None = None
+        while True:
+            try:
+                step = steps.send(outcome)
+            except StopIteration as done:
+                returned: T = done.value
+                return returned
+            outcome = None
+            if isinstance(step, Ask):
+                outcome = await self.run_all(step.calls)
+            else:
+                await self._wait(step)
+
+    async def _wait(self, wait: Wait) -> None:
+        """Block until woken, on a connection of its own. A failure wakes too: the look tells."""
+        if self._waiting is None:
+            self._waiting = self.connection.waiting()
+        client: Any = self._waiting
+        try:
+            async with asyncio.timeout(wait.seconds + self._config.socket_timeout):
+                await client.execute_command("BLPOP", wait.key, f"{wait.seconds:.3f}")
+        except FAILURES as error:
+            if final := translated(error, wait.key):
+                raise final from error
+            _log.warning("a wait was cut short: %s", error)
+            await asyncio.sleep(min(wait.seconds, PAUSE_AFTER_FAILED_WAIT))
+
     async def scan(self, pattern: str) -> AsyncIterator[bytes]:
         """Yield the keys that match, over all masters; for audits only."""
         client: Any = self.connection.client
@@ -101,6 +131,9 @@ class AsyncRunner:
 
     async def close(self) -> None:
         """Close the connections."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None and waiting is not self.connection.client:
+            await waiting.aclose()
         await self.connection.client.aclose()
 
     async def _send(self, call: Call[Any]) -> Any:  # noqa: ANN401 - what a script may reply

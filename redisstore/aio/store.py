@@ -6,9 +6,12 @@ from redisstore.aio.audits import AuditOperations
 from redisstore.aio.holds import HoldOperations
 from redisstore.aio.sessions import SessionOperations
 from redisstore.aio.sweeps import SweepOperations
+from redisstore.aio.turns import TurnOperations
 
 
-class AsyncSessionStore(SessionOperations, SweepOperations, HoldOperations, AuditOperations):
+class AsyncSessionStore(
+    SessionOperations, TurnOperations, SweepOperations, HoldOperations, AuditOperations
+):
     """The sessions of a gateway, shared by all its replicas. For one event loop.
 
     A call is one round trip unless it says otherwise; the first one also checks the layout in

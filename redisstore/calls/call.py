@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from redisstore.config import StoreConfig
 from redisstore.errors import InvalidInput
@@ -48,6 +48,14 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """A step of a turn that begins: block on this list until it is woken, for so many seconds."""
+
+    key: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Found(Generic[ItemT]):
     """A sweep's step: hand an item to whoever asked for the sweep."""
 
@@ -58,9 +66,24 @@ Sweep: TypeAlias = Generator[Ask | Found[ItemT], Any, None]
 """An operation of several calls: its steps."""
 
 
+Steps: TypeAlias = Generator[Ask | Wait, Any, T]
+"""An operation of several calls and waits, and what it comes to."""
+
+
+def one(call: Call[T]) -> Steps[T]:
+    """Make an operation of a single call."""
+    answers: list[T] = yield Ask([call])
+    return answers[0]
+
+
 def utc_now() -> datetime:
     """Read this machine's clock."""
     return datetime.now(UTC)
+
+
+def new_incarnation() -> str:
+    """Return a name for a process that no other has."""
+    return secrets.token_hex(4)
 
 
 @dataclass(frozen=True)
@@ -71,6 +94,8 @@ class Context:
     config: StoreConfig
     now: Callable[[], datetime] = utc_now
     """This machine's clock: it labels session ids and centres the daily boundaries, no more."""
+    incarnation: str = field(default_factory=new_incarnation)
+    """Names this process among those that have been the replica: hex digits."""
 
     @property
     def keep_ms(self) -> int:
@@ -90,13 +115,31 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True)
+class Lease:
+    """What a turn has while it runs: its lane, the token that names it, its fence, and its session."""
+
+    session_key: SessionKey
+    token: str
+    fence: int
+    session_id: SessionId
+
+
+class HasLease(Protocol):
+    """A turn, running or not; ``lease`` raises ``TurnLost`` where it does not run."""
+
+    @property
+    def lease(self) -> Lease: ...
+
+
+@dataclass(frozen=True, slots=True)
 class Conditions:
-    """When a write applies: only to this generation, only to this version; ``None``: any."""
+    """When a write applies: only to this generation, version, or turn; ``None``: any."""
 
     if_session_id: SessionId | None = None
     if_version: int | None = None
+    if_turn: HasLease | None = None
 
-    def args(self, context: Context) -> tuple[Arg, Arg]:
+    def args(self, context: Context) -> tuple[Arg, Arg, Arg]:
         """Check the conditions and return them as a script takes them."""
         if_session_id: Arg = ""
         if self.if_session_id is not None:
@@ -105,7 +148,11 @@ class Conditions:
             type(self.if_version) is not int or self.if_version < 1
         ):
             raise InvalidInput("if_version", f"must be a positive number, not {self.if_version!r}")
-        return if_session_id, "" if self.if_version is None else self.if_version
+        if_turn: Arg = ""
+        if self.if_turn is not None:
+            lease = self.if_turn.lease
+            if_turn = f"{lease.token} {lease.fence}"
+        return if_session_id, "" if self.if_version is None else self.if_version, if_turn
 
 
 def checked_number(

@@ -71,7 +71,7 @@ def _call(
     rows: Iterable[tuple[SessionKey, dict[str, str]]],
     rules: tuple[str | int, ...],
 ) -> Call[list[Verdict]]:
-    args: list[Arg] = [new_token(), context.keep_ms, len(rules) // 8, *rules]
+    args: list[Arg] = [new_token(), context.keep_ms, len(rules) // 3, *rules]
     for session_key, fields in rows:
         args += [session_key, len(fields), *flatten(fields.items())]
     return Call(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from redisstore.calls.call import Call, Context, utc_now
+from redisstore.calls.call import Call, Context, new_incarnation, utc_now
 from redisstore.config import StoreConfig
 from redisstore.keys import LAYOUT_VERSION, KeySpace, meta_key
 
@@ -27,6 +27,7 @@ class Opening:
     ) -> None:
         self._config = config
         self._now = now
+        self._incarnation = new_incarnation()
         self._default = DEFAULT_CLUSTER_PARTITIONS if clustered else DEFAULT_PARTITIONS
         self.context = self._context(config.partitions or self._default)
         self.done = False
@@ -40,7 +41,13 @@ class Opening:
         wanted = self._config.partitions or ""
         if self.done:
             wanted = self.context.space.partition_count
-        args = (LAYOUT_VERSION, wanted, self._default, "1" if claim else "")
+        args = (
+            LAYOUT_VERSION,
+            wanted,
+            self._default,
+            "1" if claim else "",
+            self._config.events_kept,
+        )
         return Call("open_store", (meta_key(self._config.namespace),), args, decode)
 
     def calls_for(self, call: Call[Any]) -> tuple[Call[Any], Call[Any]]:
@@ -58,4 +65,5 @@ class Opening:
             self.done = True
 
     def _context(self, partitions: int) -> Context:
-        return Context(KeySpace(self._config.namespace, partitions), self._config, self._now)
+        space = KeySpace(self._config.namespace, partitions)
+        return Context(space, self._config, self._now, self._incarnation)

@@ -24,7 +24,7 @@ from redisstore.fields import EPOCH, from_ms, to_ms
 from redisstore.keys import Partition, SessionKey
 
 DAY_MS = 86_400_000
-KEPT_REASONS = ("suspended", "active", "damaged")
+KEPT_REASONS = ("suspended", "active", "running", "damaged")
 _SLOW_CALL = 0.005
 """Seconds above the fastest call so far from which a batch is halved."""
 _SMALLEST_BATCH = 10
@@ -50,7 +50,7 @@ class PruneReport:
     """What a prune did; ``int(report)`` is the number of sessions removed.
 
     ``kept`` counts what was old enough and stayed, by reason: ``suspended``, ``active`` (held by
-    a live process), ``damaged`` (see ``redisstore doctor``). ``repaired`` counts index members
+    a live process), ``running`` (in a turn), ``damaged`` (see ``redisstore doctor``). ``repaired`` counts index members
     without an entry that were taken out and index times that were put right. ``cutoff`` is
     ``None`` where pruning is switched off.
     """

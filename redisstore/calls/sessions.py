@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
 
 from pydantic import ValidationError
 
@@ -16,19 +15,10 @@ from redisstore.calls.call import (
     new_session_id,
     new_token,
 )
+from redisstore.calls.counters import Counters, counter_args, rule_args
 from redisstore.entry import ModelOverride, SessionEntry
 from redisstore.errors import InvalidInput
-from redisstore.fields import (
-    COST,
-    COUNTERS,
-    LARGEST_NUMBER,
-    check_size,
-    decode_entry,
-    encode_new,
-    encode_override,
-    flatten,
-    to_nanousd,
-)
+from redisstore.fields import check_size, decode_entry, encode_new, encode_override, flatten
 from redisstore.keys import SessionKey
 from redisstore.source import SessionSource, build_session_key
 from redisstore.text import checked_text
@@ -62,43 +52,48 @@ def _repeatable(context: Context, conditions: Conditions) -> tuple[Arg, ...]:
     return (new_token(), context.keep_ms, *conditions.args(context))
 
 
-def _rules(context: Context) -> tuple[Arg, ...]:
-    rules = context.config.reset_rules.script_args(context.now())
-    return (len(rules) // 8, *rules)
-
-
 def get(context: Context, session_key: object) -> Call[SessionEntry | None]:
     """Read one session."""
     return _entry_call(context, "get_session", session_key, ())
+
+
+def session_key_of(context: Context, source: SessionSource) -> SessionKey:
+    """Return the session key of a message, checked."""
+    if not isinstance(source, SessionSource):
+        raise InvalidInput("source", f"must be a SessionSource, not {type(source).__name__}")
+    config = context.config
+    built = build_session_key(
+        source,
+        group_sessions_per_user=config.group_sessions_per_user,
+        thread_sessions_per_user=config.thread_sessions_per_user,
+    )
+    return context.home(built)[1]
+
+
+def resolve_args(context: Context, source: SessionSource) -> tuple[Arg, ...]:
+    """Return what a script needs to resolve a session: who asks, when to reset, a new entry."""
+    config = context.config
+    fields = encode_new(source)
+    check_size(fields, config.max_entry_bytes)
+    return (
+        config.replica,
+        int(config.resume_freshness_window * 1000),
+        config.reset_rules.script_text_for(source.platform, source.chat_type, context.now()),
+        *flatten(fields.items()),
+    )
 
 
 def get_or_create(
     context: Context, source: SessionSource, *, force_new: bool
 ) -> Call[SessionEntry]:
     """Resolve the session of a message."""
-    if not isinstance(source, SessionSource):
-        raise InvalidInput("source", f"must be a SessionSource, not {type(source).__name__}")
-    config = context.config
-    home, key = context.home(
-        build_session_key(
-            source,
-            group_sessions_per_user=config.group_sessions_per_user,
-            thread_sessions_per_user=config.thread_sessions_per_user,
-        )
-    )
-    fields = encode_new(source)
-    check_size(fields, config.max_entry_bytes)
-    now = context.now()
-    rule = config.reset_rules.script_args_for(source.platform, source.chat_type, now)
+    key = session_key_of(context, source)
+    home = context.space.partition_of(key)
     args = (
-        new_session_id(now),
+        new_session_id(context.now()),
         "1" if force_new else "",
         context.keep_ms,
-        config.replica,
-        int(config.resume_freshness_window * 1000),
-        len(rule) // 8,
-        *rule,
-        *flatten(fields.items()),
+        *resolve_args(context, source),
     )
     entry = home.entry(key)
 
@@ -111,53 +106,17 @@ def get_or_create(
 def update(
     context: Context,
     session_key: object,
-    *,
     last_prompt_tokens: int | None,
-    increments: Mapping[str, int | None],
-    estimated_cost_usd: Decimal | float | str,
-    cost_status: str | None,
+    counters: Counters,
     conditions: Conditions,
 ) -> Call[SessionEntry | None]:
     """Record activity and add to counters."""
-    amounts = {name: _amount(name, increments.get(name)) for name in COUNTERS}
-    if increments.get("total_tokens") is None:
-        amounts["total_tokens"] = sum(amounts.values())
-    amounts[COST] = _cost(estimated_cost_usd)
-    added = [part for name, n in amounts.items() if n for part in (name, n)]
-    status = ""
-    if cost_status is not None:
-        status = checked_text("cost_status", cost_status, max_bytes=64)
-    prompt = "" if last_prompt_tokens is None else _amount("last_prompt_tokens", last_prompt_tokens)
     args = (
         *_repeatable(context, conditions),
         context.config.replica,
-        prompt,
-        status,
-        len(added) // 2,
-        *_rules(context),
-        *added,
+        *counter_args(context, last_prompt_tokens, counters),
     )
     return _entry_call(context, "update_session", session_key, args)
-
-
-def _amount(field: str, value: int | None) -> int:
-    if value is None:
-        return 0
-    if type(value) is not int or not 0 <= value <= LARGEST_NUMBER:
-        raise InvalidInput(field, f"must be a whole number below 2^53, not {value!r:.60}")
-    return value
-
-
-def _cost(usd: Decimal | float | str) -> int:
-    try:
-        nanousd = to_nanousd(Decimal(str(usd)))
-    except (ArithmeticError, ValueError):
-        nanousd = -1
-    if not 0 <= nanousd <= LARGEST_NUMBER:
-        raise InvalidInput(
-            "estimated_cost_usd", f"must be dollars from 0 to 9 million, not {usd!r:.60}"
-        )
-    return nanousd
 
 
 def suspend(context: Context, session_key: object, conditions: Conditions) -> Call[bool]:
@@ -194,19 +153,24 @@ def reset(
         new_session_id(context.now()),
         name,
         *_repeatable(context, conditions),
-        *_rules(context),
+        *rule_args(context),
     )
     return _entry_call(context, "reset_session", session_key, args)
 
 
 def switch(
-    context: Context, session_key: object, session_id: object, conditions: Conditions
+    context: Context,
+    session_key: object,
+    session_id: object,
+    conditions: Conditions,
+    id_home: str = "",
 ) -> Call[SessionEntry | None]:
-    """Bind a session key to a given id."""
+    """Bind a session key to a given id; ``id_home``: where its lock lives, if others may share it."""
     args = (
         context.session_id(session_id),
         *_repeatable(context, conditions),
-        *_rules(context),
+        id_home,
+        *rule_args(context),
     )
     return _entry_call(context, "switch_session", session_key, args)
 

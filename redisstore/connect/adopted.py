@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import redis
@@ -15,7 +17,9 @@ from redis.cluster import ClusterPipeline
 from redis.connection import BlockingConnectionPool
 from redis.retry import Retry
 
+from redisstore.config import StoreConfig
 from redisstore.connect.connection import AsyncClient, Connection, SyncClient
+from redisstore.connect.waiting import async_beside, beside
 from redisstore.errors import InvalidInput
 
 _SYNC = (redis.Redis, redis.RedisCluster)
@@ -23,7 +27,7 @@ _ASYNC = (redis.asyncio.Redis, redis.asyncio.RedisCluster)
 _PIPELINES = (Pipeline, ClusterPipeline, AsyncPipeline)
 
 
-def adopt(client: SyncClient) -> Connection[SyncClient]:
+def adopt(client: SyncClient, config: StoreConfig) -> Connection[SyncClient]:
     """Take over a sync redis-py client. Its timeouts and its pool stay as they are.
 
     Its own retries (10 by default) are switched off, for all who use it: the store repeats calls
@@ -38,10 +42,11 @@ def adopt(client: SyncClient) -> Connection[SyncClient]:
     if isinstance(given, _ASYNC):
         raise InvalidInput("client", "is an asyncio client, which AsyncSessionStore takes")
     clustered = isinstance(client, redis.RedisCluster)
-    return _adopted(client, _SYNC, Retry(NoBackoff(), 0), clustered=clustered)
+    retry = Retry(NoBackoff(), 0)
+    return _adopted(client, _SYNC, retry, partial(beside, client, config), clustered=clustered)
 
 
-def adopt_async(client: AsyncClient) -> Connection[AsyncClient]:
+def adopt_async(client: AsyncClient, config: StoreConfig) -> Connection[AsyncClient]:
     """Take over an asyncio redis-py client, as `adopt` does a sync one.
 
     Raises:
@@ -52,13 +57,16 @@ def adopt_async(client: AsyncClient) -> Connection[AsyncClient]:
     if isinstance(given, _SYNC):
         raise InvalidInput("client", "is a sync client, which SessionStore takes")
     clustered = isinstance(client, redis.asyncio.RedisCluster)
-    return _adopted(client, _ASYNC, AsyncRetry(NoBackoff(), 0), clustered=clustered)
+    retry = AsyncRetry(NoBackoff(), 0)
+    waiting = partial(async_beside, client, config)
+    return _adopted(client, _ASYNC, retry, waiting, clustered=clustered)
 
 
 def _adopted(
     client: Any,  # noqa: ANN401 - what it is, is what is checked
     kinds: tuple[type[Any], ...],
     retry: Retry | AsyncRetry,
+    waiting: Callable[[], Any],
     *,
     clustered: bool,
 ) -> Connection[Any]:
@@ -78,6 +86,7 @@ def _adopted(
         knows_shebang=not _imitated(client, clustered=clustered),
         revive=None,
         label=_label(client, clustered=clustered),
+        waiting=waiting,
     )
 
 

@@ -22,6 +22,12 @@ from redisstore.connect.memory import async_memory_client, memory_client
 from redisstore.connect.sentinel import async_sentinel_client, sentinel_client
 from redisstore.connect.settings import settings, tls_options
 from redisstore.connect.url import Kind, Target, parse
+from redisstore.connect.waiting import (
+    async_beside,
+    async_waiting_config,
+    beside,
+    waiting_config,
+)
 from redisstore.embedded import EmbeddedServer, default_directory
 
 
@@ -38,7 +44,14 @@ def connect(config: StoreConfig) -> Connection[SyncClient]:
 
     """
     target, revive = _ready(parse(config.url))
-    return _connection(_SYNC[target.kind](target, config), target, revive)
+    client = _SYNC[target.kind](target, config)
+
+    def waiting() -> SyncClient:
+        if target.kind == "memory":  # a private imitation can't be found a second time
+            return beside(client, config)
+        return _SYNC[target.kind](target, waiting_config(config))
+
+    return _connection(client, target, revive, waiting)
 
 
 def connect_async(config: StoreConfig) -> Connection[AsyncClient]:
@@ -53,13 +66,21 @@ def connect_async(config: StoreConfig) -> Connection[AsyncClient]:
 
     """
     target, revive = _ready(parse(config.url))
-    return _connection(_ASYNC[target.kind](target, config), target, revive)
+    client = _ASYNC[target.kind](target, config)
+
+    def waiting() -> AsyncClient:
+        if target.kind == "memory":
+            return async_beside(client, config)
+        return _ASYNC[target.kind](target, async_waiting_config(config))
+
+    return _connection(client, target, revive, waiting)
 
 
 def _connection(
     client: Any,  # noqa: ANN401 - sync or asyncio, as the caller's annotation says
     target: Target,
     revive: Callable[[float], None] | None,
+    waiting: Callable[[], Any],
 ) -> Connection[Any]:
     return Connection(
         client=client,
@@ -67,6 +88,7 @@ def _connection(
         knows_shebang=target.kind != "memory",
         revive=revive,
         label=target.label,
+        waiting=waiting,
     )
 
 

@@ -28,3 +28,5 @@ class Connection(Generic[ClientT]):
     """Starts an embedded server that died, within so many seconds; blocking. Else ``None``."""
     label: str
     """The URL, its password masked, for messages."""
+    waiting: Callable[[], ClientT]
+    """Makes a client whose connections may block; does I/O where making ``client`` did."""

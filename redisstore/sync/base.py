@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from redisstore.calls.call import Call, Context, ItemT, Sweep
+from redisstore.calls.call import Call, Context, ItemT, Steps, Sweep
 from redisstore.calls.layout import Opening
 from redisstore.config import StoreConfig, configured
 from redisstore.connect import Connection, SyncClient, adopt, connect
+from redisstore.keys import Partition, SessionKey
 from redisstore.sync.runner import Runner
 
 T = TypeVar("T")
@@ -28,7 +29,7 @@ class StoreBase:
     ) -> None:
         """Use a redis-py client of your own; its retries are switched off, its timeouts apply."""
         settled = configured(config, namespace=namespace, partitions=partitions)
-        self._set_up(adopt(client), settled)
+        self._set_up(adopt(client, settled), settled)
 
     @classmethod
     def from_url(
@@ -105,6 +106,16 @@ class StoreBase:
             self._open(claim=False)
             calls = build(self._opening.context)
         return self._runner.run_all(calls) if calls else []
+
+    def _complete(self, build: Callable[[Context], Steps[T]], *, claim: bool = False) -> T:
+        steps = build(self._opening.context)
+        if not self._opening.done:
+            self._open(claim=claim)
+            steps = build(self._opening.context)
+        return self._runner.complete(steps)
+
+    def _partition_of(self, session_key: SessionKey) -> Partition:
+        return self._opening.context.space.partition_of(session_key)
 
     def _sweep(
         self, build: Callable[[Context], Sweep[ItemT]], *, claim: bool = False

@@ -11,7 +11,8 @@ from redisstore.config import StoreConfig
 from redisstore.connect import Connection, SyncClient
 from redisstore.keys import SessionKey
 from redisstore.sync.base import StoreBase
-from redisstore.sync.hold import HoldKeeper, OnLost, ProcessHold
+from redisstore.sync.hold import OnLost, ProcessHold
+from redisstore.sync.keeper import Keeper
 
 
 class HoldOperations(StoreBase):
@@ -19,7 +20,7 @@ class HoldOperations(StoreBase):
 
     def _set_up(self, connection: Connection[SyncClient], config: StoreConfig) -> None:
         super()._set_up(connection, config)
-        self._keeper = HoldKeeper(self.renew_holds, config.process_hold_ttl)
+        self._keeper = Keeper("holds", self.renew_holds, config.process_hold_ttl)
 
     def close(self) -> None:
         """Stop renewing holds and close the connections. What is still held lapses by itself."""

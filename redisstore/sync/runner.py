@@ -8,6 +8,7 @@ within the deadline when a reply is lost, and raises nothing but ``RedisStoreErr
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 import redis
 from redis import exceptions as rx
 
-from redisstore.calls.call import Ask, Call, ItemT, Sweep
+from redisstore.calls.call import Ask, Call, ItemT, Steps, Sweep, Wait
 from redisstore.calls.layout import Opening
 from redisstore.config import StoreConfig
 from redisstore.connect import Connection, SyncClient
@@ -25,6 +26,8 @@ from redisstore.scripts import Library, library
 
 T = TypeVar("T")
 SCAN_COUNT = 500
+PAUSE_AFTER_FAILED_WAIT = 0.2
+"""Seconds before the look that follows a wait that failed."""
 UNSENT = rx.ConnectionError("not sent: the pipeline broke before")
 _log = logging.getLogger(__name__)
 
@@ -39,6 +42,8 @@ class Runner:
         self.library: Library = library(shebang=connection.knows_shebang)
         self._opening = opening
         self._config = config
+        self._waiting: SyncClient | None = None
+        self._making = threading.Lock()
 
     def run(self, call: Call[T]) -> T:
         """Run one call: one round trip, unless the server has to be told the script."""
@@ -93,6 +98,59 @@ class Runner:
             else:
                 yield step.item
 
+    def complete(self, steps: Steps[T]) -> T:
+        """Carry out the steps of an operation, and return what it comes to."""
+        outcome: list[Any] | None = None
+        while True:
+            try:
+                step = steps.send(outcome)
+            except StopIteration as done:
+                returned: T = done.value
+                return returned
+            outcome = None
+            if isinstance(step, Ask):
+                outcome = self.run_all(step.calls)
+            else:
+                self._wait(step)
+
+    def _wait(self, wait: Wait) -> None:
+        """Block until woken, on a connection of its own. A failure wakes too: the look tells."""
+        pool = self._pool_for(wait.key)
+        try:
+            connection = pool.get_connection()
+        except FAILURES as error:
+            self._wait_failed(wait, error)
+            return
+        try:
+            connection.send_command("BLPOP", wait.key, f"{wait.seconds:.3f}")
+            if connection.can_read(timeout=wait.seconds + self._config.socket_timeout):
+                connection.read_response()
+            else:
+                connection.disconnect()
+        except FAILURES as error:
+            connection.disconnect()
+            self._wait_failed(wait, error)
+        except BaseException:
+            connection.disconnect()  # it may still be blocked
+            raise
+        finally:
+            pool.release(connection)
+
+    def _pool_for(self, key: str) -> Any:  # noqa: ANN401 - redis-py's pools share no type
+        with self._making:
+            if self._waiting is None:
+                self._waiting = self.connection.waiting()
+        client: Any = self._waiting
+        if isinstance(client, redis.RedisCluster):
+            client = client.get_redis_connection(client.get_node_from_key(key))  # type: ignore[no-untyped-call]
+        return client.connection_pool
+
+    def _wait_failed(self, wait: Wait, error: Exception) -> None:
+        if final := translated(error, wait.key):
+            raise final from error
+        _log.warning("a wait was cut short: %s", error)
+        time.sleep(min(wait.seconds, PAUSE_AFTER_FAILED_WAIT))
+
     def scan(self, pattern: str) -> Iterator[bytes]:
         """Yield the keys that match, over all masters; for audits only."""
         client: Any = self.connection.client
@@ -117,6 +175,10 @@ class Runner:
 
     def close(self) -> None:
         """Close the connections."""
+        with self._making:
+            waiting, self._waiting = self._waiting, None
+        if waiting is not None and waiting is not self.connection.client:
+            waiting.close()
         self.connection.client.close()
 
     def _send(self, call: Call[Any]) -> Any:  # noqa: ANN401 - what a script may reply

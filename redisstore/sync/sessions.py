@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
-from redisstore.calls import sessions
-from redisstore.calls.call import Conditions
+from redisstore.calls import sessions, sharing
+from redisstore.calls.call import Conditions, HasLease
+from redisstore.calls.counters import Counters
 from redisstore.entry import ModelOverride, SessionEntry
 from redisstore.keys import SessionId, SessionKey
 from redisstore.source import SessionSource
@@ -55,6 +56,7 @@ class SessionOperations(StoreBase):
         cost_status: str | None = None,
         if_session_id: SessionId | None = None,
         if_version: int | None = None,
+        if_turn: HasLease | None = None,
     ) -> SessionEntry | None:
         """Record activity. ``last_prompt_tokens`` is set; the other numbers are added.
 
@@ -65,23 +67,18 @@ class SessionOperations(StoreBase):
 
         ``redis-cli HMGET '{redisstore}:entry:agent:main:telegram:dm:42' total_tokens updated_at``
         """
-        increments = {
-            "input_tokens": input_tokens,
-            "output_tokens": output_tokens,
-            "cache_read_tokens": cache_read_tokens,
-            "cache_write_tokens": cache_write_tokens,
-            "total_tokens": total_tokens,
-        }
+        counters = Counters(
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            cache_read_tokens=cache_read_tokens,
+            cache_write_tokens=cache_write_tokens,
+            total_tokens=total_tokens,
+            estimated_cost_usd=estimated_cost_usd,
+            cost_status=cost_status,
+        )
+        conditions = Conditions(if_session_id, if_version, if_turn)
         return self._run(
-            lambda c: sessions.update(
-                c,
-                session_key,
-                last_prompt_tokens=last_prompt_tokens,
-                increments=increments,
-                estimated_cost_usd=estimated_cost_usd,
-                cost_status=cost_status,
-                conditions=Conditions(if_session_id, if_version),
-            )
+            lambda c: sessions.update(c, session_key, last_prompt_tokens, counters, conditions)
         )
 
     def suspend_session(
@@ -90,6 +87,7 @@ class SessionOperations(StoreBase):
         *,
         if_session_id: SessionId | None = None,
         if_version: int | None = None,
+        if_turn: HasLease | None = None,
     ) -> bool:
         """Make the next message start anew, and keep the session from prune until then.
 
@@ -97,7 +95,7 @@ class SessionOperations(StoreBase):
 
         ``redis-cli HGET '{redisstore}:entry:agent:main:telegram:dm:42' suspended``
         """
-        conditions = Conditions(if_session_id, if_version)
+        conditions = Conditions(if_session_id, if_version, if_turn)
         return self._run(lambda c: sessions.suspend(c, session_key, conditions))
 
     def mark_resume_pending(
@@ -107,6 +105,7 @@ class SessionOperations(StoreBase):
         *,
         if_session_id: SessionId | None = None,
         if_version: int | None = None,
+        if_turn: HasLease | None = None,
     ) -> bool:
         """Mark an interrupted session as one to go on with; its id stays. Not activity.
 
@@ -114,7 +113,7 @@ class SessionOperations(StoreBase):
 
         ``redis-cli HGET '{redisstore}:entry:agent:main:telegram:dm:42' resume_reason``
         """
-        conditions = Conditions(if_session_id, if_version)
+        conditions = Conditions(if_session_id, if_version, if_turn)
         return self._run(lambda c: sessions.mark_resume_pending(c, session_key, reason, conditions))
 
     def clear_resume_pending(
@@ -123,12 +122,13 @@ class SessionOperations(StoreBase):
         *,
         if_session_id: SessionId | None = None,
         if_version: int | None = None,
+        if_turn: HasLease | None = None,
     ) -> bool:
         """Take the mark off; true if there was one.
 
         ``redis-cli HEXISTS '{redisstore}:entry:agent:main:telegram:dm:42' resume_pending``
         """
-        conditions = Conditions(if_session_id, if_version)
+        conditions = Conditions(if_session_id, if_version, if_turn)
         return self._run(lambda c: sessions.clear_resume_pending(c, session_key, conditions))
 
     def reset_session(
@@ -138,6 +138,7 @@ class SessionOperations(StoreBase):
         *,
         if_session_id: SessionId | None = None,
         if_version: int | None = None,
+        if_turn: HasLease | None = None,
     ) -> SessionEntry | None:
         """Start a session anew as its user asked: a new id, ``is_fresh_reset``, nothing carried on.
 
@@ -145,7 +146,7 @@ class SessionOperations(StoreBase):
 
         ``redis-cli HGET '{redisstore}:entry:agent:main:telegram:dm:42' session_id``
         """
-        conditions = Conditions(if_session_id, if_version)
+        conditions = Conditions(if_session_id, if_version, if_turn)
         return self._run(lambda c: sessions.reset(c, session_key, display_name, conditions))
 
     def switch_session(
@@ -155,15 +156,18 @@ class SessionOperations(StoreBase):
         *,
         if_session_id: SessionId | None = None,
         if_version: int | None = None,
+        if_turn: HasLease | None = None,
     ) -> SessionEntry | None:
         """Bind the key to a given id, as for going back to an earlier conversation.
 
-        Bound to it already, the entry is returned untouched. ``None`` if the key is unknown.
+        Bound to it already, the entry is returned untouched. ``None`` if the key is unknown. Other
+        lanes may be bound to the same id: from then on, their turns and this one's exclude one
+        another. With several partitions all of them are asked first, in a few round trips.
 
         ``redis-cli HGET '{redisstore}:entry:agent:main:telegram:dm:42' session_id``
         """
-        conditions = Conditions(if_session_id, if_version)
-        return self._run(lambda c: sessions.switch(c, session_key, session_id, conditions))
+        conditions = Conditions(if_session_id, if_version, if_turn)
+        return self._complete(lambda c: sharing.switch(c, session_key, session_id, conditions))
 
     def set_model_override(
         self,
@@ -172,6 +176,7 @@ class SessionOperations(StoreBase):
         *,
         if_session_id: SessionId | None = None,
         if_version: int | None = None,
+        if_turn: HasLease | None = None,
     ) -> bool:
         """Set the model, provider and base URL of a session, or clear them (``None``).
 
@@ -179,7 +184,7 @@ class SessionOperations(StoreBase):
 
         ``redis-cli HGET '{redisstore}:entry:agent:main:telegram:dm:42' override_model``
         """
-        conditions = Conditions(if_session_id, if_version)
+        conditions = Conditions(if_session_id, if_version, if_turn)
         return self._run(
             lambda c: sessions.set_model_override(c, session_key, override, conditions)
         )
@@ -198,10 +203,11 @@ class SessionOperations(StoreBase):
         *,
         if_session_id: SessionId | None = None,
         if_version: int | None = None,
+        if_turn: HasLease | None = None,
     ) -> bool:
         """Delete a session with its holds and index members, damaged or not; true if it existed.
 
         ``redis-cli EXISTS '{redisstore}:entry:agent:main:telegram:dm:42'``
         """
-        conditions = Conditions(if_session_id, if_version)
+        conditions = Conditions(if_session_id, if_version, if_turn)
         return self._run(lambda c: sessions.delete(c, session_key, conditions))

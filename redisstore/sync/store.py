@@ -6,9 +6,12 @@ from redisstore.sync.audits import AuditOperations
 from redisstore.sync.holds import HoldOperations
 from redisstore.sync.sessions import SessionOperations
 from redisstore.sync.sweeps import SweepOperations
+from redisstore.sync.turns import TurnOperations
 
 
-class SessionStore(SessionOperations, SweepOperations, HoldOperations, AuditOperations):
+class SessionStore(
+    SessionOperations, TurnOperations, SweepOperations, HoldOperations, AuditOperations
+):
     """The sessions of a gateway, shared by all its replicas. Thread-safe.
 
     A call is one round trip unless it says otherwise; the first one also checks the layout in

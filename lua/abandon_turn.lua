@@ -1,0 +1,130 @@
+#!lua flags=allow-oom
+-- Give a turn up, whether it runs, waits, or has not arrived yet: its message is free again, and the
+-- lane goes to the next in line. A running turn that was cut short can leave the mark of an interruption.
+--
+-- KEYS[1]  partition   {redisstore}:
+-- KEYS[2]  entry       {redisstore}:entry:<session key>
+-- ARGV[1]  token       of the turn; from now on it can't begin
+-- ARGV[2]  message_id  of its message; '': none
+-- ARGV[3]  keep_ms     how long the token is known
+-- ARGV[4]  reason      mark a running turn's session as interrupted, and wake the turn if it waits; '': neither
+-- Returns  'running', 'waiting' or 'gone': what it was, '1': somebody waited and has the lane now, the partition of the session id's lock or '', the session id or ''
+-- Errors   none but WRONGTYPE, where a key was damaged by hand
+-- Example  redis-cli --eval lua/abandon_turn.lua '{redisstore}:' '{redisstore}:entry:agent:main:telegram:dm:42' , by-hand/0/1 m-1 10000 ''
+
+local token, message_id, keep_ms, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+
+-- shared: names
+local prefix, entry_key = KEYS[1], KEYS[2]
+local session_key = string.sub(entry_key, #prefix + #'entry:' + 1)
+local updated_at_index = prefix .. 'updated_at'
+local session_ids_index = prefix .. 'session_ids'
+local expiry_index = prefix .. 'expiry'
+local active_index = prefix .. 'active'
+-- end shared
+-- shared: clock
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- end shared
+-- shared: whole
+local function whole(number)
+  return string.format('%.0f', number)
+end
+-- end shared
+-- shared: is_whole
+local function is_whole(text)
+  return text and #text <= 16 and string.find(text, '^%d+$') ~= nil
+end
+-- end shared
+-- shared: events
+-- Tell of a change in the partition's stream. How many events it keeps is in its layout record.
+local function announce(kind, ...)
+  local kept = redis.call('HGET', prefix .. 'meta', 'events') or '10000'
+  redis.call('XADD', prefix .. 'events', 'MAXLEN', '~', kept, '*', 'event', kind, ...)
+end
+-- end shared
+-- shared: indexes
+-- Scripts don't roll back: a key of a wrong type ends the script before its first write.
+local function damaged_index(...)
+  for _, index in ipairs({ ... }) do
+    local kind, wanted = redis.call('TYPE', index).ok, index == prefix .. 'events' and 'stream' or 'zset'
+    if kind ~= wanted and kind ~= 'none' then
+      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a '
+        .. (wanted == 'zset' and 'sorted set' or wanted))
+    end
+  end
+end
+-- end shared
+-- shared: lane
+-- The lane of a session key, as a place.
+local function lane_of(session_key)
+  return { hash = prefix .. 'turn:' .. session_key, queue = prefix .. 'queue:' .. session_key, index = prefix .. 'turns',
+    member = session_key }
+end
+-- end shared
+local lane = lane_of(session_key)
+-- shared: wake
+-- Wake one who waits: a hint to begin again, dropped where an earlier one is unread.
+local function wake(waiter)
+  local wake_key = prefix .. 'wake:' .. string.match(waiter, '^%S+')
+  if redis.call('EXISTS', wake_key) == 0 then
+    redis.call('RPUSH', wake_key, whole(now))
+    redis.call('PEXPIRE', wake_key, 60000)
+  end
+end
+-- end shared
+-- shared: grant
+-- A place is what one turn at a time may have, a lane or a shared session id: `hash` tells of the
+-- turn, `queue` who waits, `index` when the lease lapses. Free it, and give it to the first in line
+-- who listens, with a short time to claim it. Who left a wake-up unread for that long does not listen.
+local CLAIM_MS = 2000
+local function grant_next(place)
+  redis.call('UNLINK', place.hash)
+  local waiter = redis.call('LINDEX', place.queue, 0)
+  while waiter do
+    local token = string.match(waiter, '^%S+')
+    local woken_at = redis.call('LINDEX', prefix .. 'wake:' .. token, 0)
+    if not woken_at or now - woken_at < CLAIM_MS then
+      redis.call('HSET', place.hash, 'token', token, 'replica', string.match(token, '^[^/]+'))
+      redis.call('ZADD', place.index, whole(now + CLAIM_MS), place.member)
+      wake(waiter)
+      return token
+    end
+    redis.call('LPOP', place.queue)
+    redis.call('UNLINK', prefix .. 'wake:' .. token)
+    waiter = redis.call('LINDEX', place.queue, 0)
+  end
+  redis.call('ZREM', place.index, place.member)
+end
+-- end shared
+-- shared: interruption
+-- Mark a session as interrupted, unless it is suspended; after so many times in a row, suspend it
+-- instead (0: never). Marking is not activity. Says what became of it.
+local function interrupt(entry_key, session_key, session_id, reason, interruption_limit)
+  local now_is = redis.pcall('HMGET', entry_key, 'session_id', 'version', 'suspended', 'interruptions')
+  if now_is.err or now_is[1] ~= session_id or not is_whole(now_is[2]) or now_is[3] == '1' then
+    return ''
+  end
+  local interruptions = (is_whole(now_is[4]) and tonumber(now_is[4]) or 0) + 1
+  local outcome = interruption_limit > 0 and interruptions >= interruption_limit and 'suspended' or 'resume_pending'
+  redis.call('HSET', entry_key, outcome, '1', 'resume_reason', reason, 'last_resume_marked_at', whole(now),
+    'interruptions', whole(interruptions), 'version', whole(now_is[2] + 1))
+  announce(outcome, 'session_key', session_key, 'session_id', session_id, 'reason', reason)
+  return outcome
+end
+-- end shared
+
+local turn = redis.call('HMGET', lane.hash, 'token', 'fence', 'session_id', 'id_home')
+local waited = redis.call('LREM', lane.queue, 1, token .. ' ' .. message_id) == 1
+redis.call('SET', prefix .. 'op:' .. token, 'abandoned', 'NX', 'PX', keep_ms)
+if waited and reason ~= '' then
+  wake(token)
+end
+if turn[1] ~= token then
+  return { waited and 'waiting' or 'gone', '', '', '' }
+end
+if reason ~= '' and turn[2] and not damaged_index(prefix .. 'events') then
+  interrupt(entry_key, session_key, turn[3], reason, 0)
+end
+local next_token = grant_next(lane)
+return { turn[2] and 'running' or 'waiting', next_token and '1' or '', turn[4] or '', turn[3] or '' }

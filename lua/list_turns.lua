@@ -1,0 +1,32 @@
+#!lua flags=no-writes
+-- Running turns, those that lapse first in front, a page a call.
+--
+-- KEYS[1]  partition  {redisstore}:
+-- KEYS[2]  index      {redisstore}:turns
+-- ARGV[1]  skip       rank to begin at
+-- ARGV[2]  limit      how many, 1 to 1000
+-- Returns  the server's time (ms), then for each turn its session key, when it lapses (ms), how many wait, {field, value ...}
+-- Errors   none but WRONGTYPE, where a key was damaged by hand
+-- Example  redis-cli --eval lua/list_turns.lua '{redisstore}:' '{redisstore}:turns' , 0 100
+
+local prefix, turns_index = KEYS[1], KEYS[2]
+local skip, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
+
+-- shared: clock
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- end shared
+-- shared: whole
+local function whole(number)
+  return string.format('%.0f', number)
+end
+-- end shared
+
+local answer = { whole(now) }
+local turns = redis.call('ZRANGE', turns_index, skip, skip + limit - 1, 'WITHSCORES')
+for i = 1, #turns, 2 do
+  answer[#answer + 1], answer[#answer + 2] = turns[i], whole(turns[i + 1])
+  answer[#answer + 1] = whole(redis.call('LLEN', prefix .. 'queue:' .. turns[i]))
+  answer[#answer + 1] = redis.call('HGETALL', prefix .. 'turn:' .. turns[i])
+end
+return answer

@@ -1,0 +1,46 @@
+#!lua flags=allow-oom
+-- Renew the leases of running turns. One that has lapsed stays so, whoever asks: its holder was away
+-- for longer than it may be. Also when memory is full.
+--
+-- KEYS[1]  partition  {redisstore}:
+-- KEYS[2]  index      {redisstore}:turns
+-- ARGV[1]  lease_ms   when the leases lapse unless they are renewed again; at most 300000
+-- ARGV[2]  ...        triples of session key, token and fence
+-- Returns  for each turn: when its lease lapses (ms) or 'lost', and the partition of its session id's lock, or ''
+-- Errors   BADARG
+-- Example  redis-cli --eval lua/renew_turns.lua '{redisstore}:' '{redisstore}:turns' , 30000 agent:main:telegram:dm:42 by-hand/0/1 1763810553123000
+
+local prefix, turns_index, lease_ms = KEYS[1], KEYS[2], tonumber(ARGV[1])
+
+-- shared: clock
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- end shared
+-- shared: whole
+local function whole(number)
+  return string.format('%.0f', number)
+end
+-- end shared
+-- shared: lease
+-- Whether a lease still runs. One that lapses later than any can counts as lapsed: the clock was set back.
+local LONGEST_LEASE_MS = 300000
+local function is_leased(lapses)
+  lapses = tonumber(lapses or 0)
+  return lapses > now and lapses <= now + LONGEST_LEASE_MS
+end
+-- end shared
+
+if not lease_ms or lease_ms < 1 or lease_ms > LONGEST_LEASE_MS then
+  return redis.error_reply('BADARG lease_ms must be 1 to 300000')
+end
+local answers = {}
+for i = 2, #ARGV, 3 do
+  local session_key, answer = ARGV[i], 'lost'
+  local turn = redis.call('HMGET', prefix .. 'turn:' .. session_key, 'token', 'fence', 'id_home')
+  if turn[1] == ARGV[i + 1] and turn[2] == ARGV[i + 2] and is_leased(redis.call('ZSCORE', turns_index, session_key)) then
+    answer = whole(now + lease_ms)
+    redis.call('ZADD', turns_index, answer, session_key)
+  end
+  answers[#answers + 1], answers[#answers + 2] = answer, turn[3] or ''
+end
+return answers

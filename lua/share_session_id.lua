@@ -1,0 +1,82 @@
+#!lua
+-- Before another lane is bound to a session id: mark those that are bound to it already, in this
+-- partition, and say which of them have a turn running, since that turn has to have the id's lock then.
+--
+-- KEYS[1]  partition   {redisstore}:
+-- KEYS[2]  index       {redisstore}:session_ids
+-- ARGV[1]  session_id  the id
+-- ARGV[2]  id_home     the partition in which its lock lives
+-- Returns  triples of session key, token of its running turn, and when that lapses (ms)
+-- Errors   CORRUPT (the index)
+-- Example  redis-cli --eval lua/share_session_id.lua '{redisstore}:' '{redisstore}:session_ids' , 20261101_090000_0123deadbeef '{redisstore}:'
+
+local prefix, session_ids_index = KEYS[1], KEYS[2]
+local session_id, id_home = ARGV[1], ARGV[2]
+
+-- shared: clock
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- end shared
+-- shared: whole
+local function whole(number)
+  return string.format('%.0f', number)
+end
+-- end shared
+-- shared: is_whole
+local function is_whole(text)
+  return text and #text <= 16 and string.find(text, '^%d+$') ~= nil
+end
+-- end shared
+-- shared: indexes
+-- Scripts don't roll back: a key of a wrong type ends the script before its first write.
+local function damaged_index(...)
+  for _, index in ipairs({ ... }) do
+    local kind, wanted = redis.call('TYPE', index).ok, index == prefix .. 'events' and 'stream' or 'zset'
+    if kind ~= wanted and kind ~= 'none' then
+      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a '
+        .. (wanted == 'zset' and 'sorted set' or wanted))
+    end
+  end
+end
+-- end shared
+-- shared: lease
+-- Whether a lease still runs. One that lapses later than any can counts as lapsed: the clock was set back.
+local LONGEST_LEASE_MS = 300000
+local function is_leased(lapses)
+  lapses = tonumber(lapses or 0)
+  return lapses > now and lapses <= now + LONGEST_LEASE_MS
+end
+-- end shared
+-- shared: sharing
+-- Mark all entries here that are bound to an id as sharing it, so that their turns take its lock too.
+-- Returns session key, token and lapse of each turn that runs on it now, and how many entries there are.
+local function share(session_id, id_home, but_not)
+  local running, entries = {}, 0
+  local bound = redis.call('ZRANGE', prefix .. 'session_ids', '[' .. session_id .. ' ', '(' .. session_id .. '!', 'BYLEX')
+  for _, member in ipairs(bound) do
+    local session_key = string.sub(member, #session_id + 2)
+    local entry_key, turn_key = prefix .. 'entry:' .. session_key, prefix .. 'turn:' .. session_key
+    local values = redis.pcall('HMGET', entry_key, 'session_id', 'id_home', 'version')
+    if session_key ~= but_not and values[1] == session_id and is_whole(values[3]) then
+      entries = entries + 1
+      if values[2] ~= id_home then
+        redis.call('HSET', entry_key, 'id_home', id_home, 'version', whole(values[3] + 1))
+      end
+      local turn = redis.call('HMGET', turn_key, 'token', 'fence', 'session_id')
+      local lapses = redis.call('ZSCORE', prefix .. 'turns', session_key)
+      if turn[2] and turn[3] == session_id and is_leased(lapses) then
+        redis.call('HSET', turn_key, 'id_home', id_home)
+        running[#running + 1], running[#running + 2], running[#running + 3] = session_key, turn[1], whole(lapses)
+      end
+    end
+  end
+  return running, entries
+end
+-- end shared
+
+local fault = damaged_index(session_ids_index)
+if fault then
+  return fault
+end
+local running = share(session_id, id_home, '')
+return running

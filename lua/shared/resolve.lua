@@ -1,0 +1,59 @@
+-- Why the session is due for a reset, or nil. The policy is asked before the mark of an
+-- interruption, and neither resets what a live process holds.
+local function reset_reason(policy)
+  if entry.suspended == '1' then
+    return 'suspended'
+  end
+  local reason
+  local updated_at = tonumber(entry.updated_at)
+  if policy.idle_ms and now > updated_at + policy.idle_ms then
+    reason = 'idle'
+  elseif policy.resets then
+    local latest = now >= policy.resets[3] and 3 or now >= policy.resets[2] and 2 or 1
+    reason = updated_at < policy.resets[latest] and 'daily' or nil
+  end
+  if not reason and policy.mode ~= 'none' and entry.resume_pending == '1' and freshness_ms > 0 then
+    local marked_at = is_whole(entry.last_resume_marked_at) and tonumber(entry.last_resume_marked_at) or updated_at
+    reason = now - marked_at > freshness_ms and 'resume_pending_expired' or nil
+  end
+  return reason and not is_held(redis.pcall('ZSCORE', active_index, session_key)) and reason or nil
+end
+-- The entry touched: the reply is put together without reading it again.
+local function touched(updated_at, ...)
+  local fields = { 'updated_at', whole(updated_at), 'version', whole(entry.version + 1), 'replica', replica, ... }
+  redis.call('HSET', entry_key, unpack(fields))
+  flat = (entry.expiry_finalized or entry.finalize_tries) and redis.call('HGETALL', entry_key) or flat
+  local changed = {}
+  for i = 1, #fields, 2 do
+    changed[fields[i]] = fields[i + 1]
+  end
+  for i = 1, #flat, 2 do
+    flat[i + 1], changed[flat[i]] = changed[flat[i]] or flat[i + 1], nil
+  end
+  for field, value in pairs(changed) do
+    flat[#flat + 1], flat[#flat + 2] = field, value
+  end
+  return flat
+end
+-- A new session in an empty lane, its origin from ARGV[fields_at] on.
+local function created(policy, fields_at)
+  redis.call('ZADD', session_ids_index, 0, proposed_id .. ' ' .. session_key)
+  index_activity(policy, now)
+  redis.call('HSET', entry_key, 'session_id', proposed_id, 'created_at', whole(now), 'updated_at', whole(now),
+    'version', '1', 'replica', replica, unpack(ARGV, fields_at))
+  announce('created', 'session_key', session_key, 'session_id', proposed_id, 'replica', replica)
+  return redis.call('HGETALL', entry_key)
+end
+-- A new session in the place of the old one; with a reason, it tells so until a turn has consumed that.
+local function replaced(policy, reason)
+  local told = reason and { 'was_auto_reset', '1', 'auto_reset_reason', reason } or {}
+  for _, field in ipairs(reason and { 'total_tokens', 'last_prompt_tokens', 'input_tokens', 'output_tokens',
+    'cache_read_tokens', 'cache_write_tokens' } or {}) do
+    if (entry[field] or '0') ~= '0' then
+      told[5], told[6] = 'reset_had_activity', '1'
+    end
+  end
+  announce('reset', 'session_key', session_key, 'session_id', proposed_id, 'old_session_id', entry.session_id,
+    'reason', reason or 'forced', 'replica', replica)
+  return rebind(proposed_id, policy, 'replica', replica, unpack(told))
+end

@@ -1,0 +1,75 @@
+"""The turns that run, as anybody may see them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from redisstore.calls.call import Ask, Call, Context, Found, Sweep, as_labelled, as_text
+from redisstore.fields import from_ms
+from redisstore.keys import Partition, SessionKey
+
+_PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class RunningTurn:
+    """One turn that has a session, or was given it and has not claimed it yet."""
+
+    session_key: SessionKey
+    replica: str
+    token: str
+    fence: int | None
+    """``None``: it was given the session and has not claimed it yet."""
+    session_id: str
+    message_id: str | None
+    began_at: datetime | None
+    lapses_at: datetime
+    """When its lease lapses unless it is renewed."""
+    lapsed: bool
+    """Whether it has, by the server's clock; the next recovery finds it then."""
+    waiting: int
+    """How many turns wait for this one."""
+
+
+def sweep(context: Context) -> Sweep[RunningTurn]:
+    """Yield the turns of all partitions."""
+    for home in context.space.partitions:
+        skip = 0
+        while True:
+            (page,) = yield Ask([_page(home, skip)])
+            yield from map(Found, page)
+            skip += len(page)
+            if len(page) < _PAGE:
+                break
+
+
+def _page(home: Partition, skip: int) -> Call[list[RunningTurn]]:
+    return Call("list_turns", (home.prefix, home.turns), (skip, _PAGE), _decode)
+
+
+def _decode(reply: Sequence[Any]) -> list[RunningTurn]:
+    now = int(reply[0])
+    rows = zip(reply[1::4], reply[2::4], reply[3::4], reply[4::4], strict=True)
+    return [_turn(now, *row) for row in rows]
+
+
+def _turn(
+    now: int, session_key: bytes, lapses: bytes, waiting: bytes, flat: Sequence[bytes]
+) -> RunningTurn:
+    fields = {name: as_text(value) for name, value in as_labelled(flat).items()}
+    began_at, fence = fields.get("began_at", ""), fields.get("fence", "")
+    return RunningTurn(
+        session_key=SessionKey(as_text(session_key)),
+        replica=fields.get("replica", ""),
+        token=fields.get("token", ""),
+        fence=int(fence) if fence.isdigit() else None,
+        session_id=fields.get("session_id", ""),
+        message_id=fields.get("message_id") or None,
+        began_at=from_ms(int(began_at)) if began_at.isdigit() else None,
+        lapses_at=from_ms(int(lapses)),
+        lapsed=int(lapses) <= now,
+        waiting=int(waiting),
+    )

@@ -1,0 +1,66 @@
+"""Binding a lane to a session id that other lanes may be bound to, in any partition.
+
+The order is what makes it safe. First all lanes that are bound to the id are marked, so that from
+then on their turns lock the id too. A turn of theirs that runs already gets the lock. Only then is
+the lane bound, and its own next turn finds the lock taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from redisstore.calls import sessions
+from redisstore.calls.call import Ask, Call, Conditions, Context, Lease, Steps
+from redisstore.calls.turns import lock_call, unlock_call
+from redisstore.entry import SessionEntry
+from redisstore.keys import Partition, SessionId, SessionKey
+
+
+def switch(
+    context: Context, session_key: object, session_id: object, conditions: Conditions
+) -> Steps[SessionEntry | None]:
+    """Bind a lane. In an only partition one script does it all."""
+    wanted = context.session_id(session_id)
+    home = context.space.home_of_id(wanted)
+    spans = context.space.partition_count > 1
+    id_home = home.prefix if spans else ""
+    final = sessions.switch(context, session_key, wanted, conditions, id_home)
+    return _bind(context, wanted, sessions.get(context, session_key) if spans else None, final)
+
+
+def _bind(
+    context: Context,
+    session_id: SessionId,
+    look: Call[SessionEntry | None] | None,
+    final: Call[SessionEntry | None],
+) -> Steps[SessionEntry | None]:
+    if look is not None:
+        (before,) = yield Ask([look])
+        if before is not None and before.session_id != session_id:
+            yield from share(context, session_id)
+    bound: list[SessionEntry | None] = yield Ask([final])
+    return bound[0]
+
+
+def share(context: Context, session_id: SessionId) -> Steps[None]:
+    """Have the turns of all lanes that are bound to an id exclude one another from now on."""
+    homes = context.space.partitions
+    replies = yield Ask([_share_call(context, home, session_id) for home in homes])
+    for home, running in zip(homes, replies, strict=True):
+        for lease in running:
+            yield Ask([lock_call(context, lease)])
+            # It may have ended before it had the lock; then nobody else would give that back.
+            (still,) = yield Ask([_share_call(context, home, session_id)])
+            if lease not in still:
+                yield Ask([unlock_call(context, lease.session_id, lease.session_key, lease.token)])
+
+
+def _share_call(context: Context, home: Partition, session_id: SessionId) -> Call[list[Lease]]:
+    def decode(reply: Sequence[bytes]) -> list[Lease]:
+        return [
+            Lease(SessionKey(key.decode()), token.decode(), 0, session_id)
+            for key, token in zip(reply[::3], reply[1::3], strict=True)
+        ]
+
+    args = (session_id, context.space.home_of_id(session_id).prefix)
+    return Call("share_session_id", (home.prefix, home.session_ids), args, decode)

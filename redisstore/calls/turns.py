@@ -1,0 +1,339 @@
+"""Turns: their calls, and what takes several calls as steps that a runner carries out.
+
+A turn begins by ``begin_turn``. If it has to wait it begins again, with the same token, whenever it
+is woken or the lease that it waits for has lapsed. A session id that several lanes share is locked
+too, always after the lane.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from redisstore.calls.call import (
+    Ask,
+    Call,
+    Context,
+    Lease,
+    Steps,
+    Wait,
+    checked_number,
+    new_session_id,
+)
+from redisstore.calls.counters import Counters, counter_args
+from redisstore.calls.sessions import resolve_args, session_key_of
+from redisstore.calls.turn_replies import (
+    Abandoned,
+    Answer,
+    Ended,
+    Known,
+    LockLapsed,
+    Lost,
+    Recovered,
+    Running,
+    Taken,
+    read_abandoned,
+    read_answer,
+    read_ended,
+    read_lock,
+    read_recovered,
+)
+from redisstore.errors import DuplicateMessage, TurnBusy, TurnLost
+from redisstore.fields import from_ms
+from redisstore.keys import Partition, SessionId, SessionKey
+from redisstore.source import SessionSource
+from redisstore.text import checked_text
+
+CLAIM_SECONDS = 2.0
+"""How long a waiting turn may take to claim the lane it was given; the scripts know it too."""
+
+LOOK_SLACK = 0.05
+"""Seconds after that time at which one looks whether it was claimed."""
+
+_LANES_A_CALL = 100
+_TURNS_A_CALL = 200
+_LONGEST_WAIT = 86_400.0
+_SLACK = 0.02
+"""Seconds after a lease has lapsed at which one looks: the scripts count in milliseconds."""
+_NOT_IN_A_TOKEN = re.compile(r"[^!-.0-~]+")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A turn to begin: checked, and with the names that it keeps through all attempts."""
+
+    source: SessionSource
+    session_key: SessionKey
+    message_id: str
+    wait: float
+    token: str
+    proposed_id: SessionId
+
+
+def request(
+    context: Context, source: SessionSource, message_id: str | None, wait: float | None
+) -> Request:
+    """Check what is asked for. ``wait``: seconds, ``None`` for the configured bound."""
+    key = session_key_of(context, source)
+    resolve_args(context, source)
+    named = ""
+    if message_id is not None:
+        named = checked_text("message_id", message_id, max_bytes=context.config.max_key_bytes)
+    seconds = context.config.turn_wait if wait is None else wait
+    checked_number("wait", seconds, lowest=0, highest=_LONGEST_WAIT, unit="seconds")
+    process = _NOT_IN_A_TOKEN.sub("-", context.config.replica) + "/" + context.incarnation
+    token = f"{process}/{secrets.token_hex(8)}"
+    return Request(source, key, named, seconds, token, new_session_id(context.now()))
+
+
+def _begin(context: Context, wanted: Request) -> Call[Answer]:
+    config, home = context.config, context.space.partition_of(wanted.session_key)
+    entry = home.entry(wanted.session_key)
+    replica, freshness, policy, *fields = resolve_args(context, wanted.source)
+    args = (
+        wanted.token,
+        wanted.message_id,
+        int(config.turn_lease_ttl * 1000),
+        config.turn_queue_limit if wanted.wait else 0,
+        wanted.proposed_id,
+        replica,
+        freshness,
+        policy,
+        *fields,
+    )
+    return Call(
+        "begin_turn",
+        (home.prefix, entry),
+        args,
+        lambda reply: read_answer(wanted.session_key, entry, reply),
+        creates=True,
+    )
+
+
+def begin(
+    context: Context, wanted: Request, clock: Callable[[], float] = time.monotonic
+) -> Steps[tuple[Running, float]]:
+    """Begin a turn, or wait until it can begin; with it, the time at which its lease was asked for.
+
+    Raises ``DuplicateMessage``, ``TurnBusy``, or ``TurnLost`` where it was given up meanwhile.
+    """
+    until = clock() + wanted.wait
+    home = context.space.partition_of(wanted.session_key)
+    roll_called = False
+    while True:
+        asked_at = clock()
+        (answer,) = yield Ask([_begin(context, wanted)])
+        if isinstance(answer, Running):
+            if answer.id_home:
+                asked_at = yield from _lock(context, wanted, answer, until, clock)
+            return answer, asked_at
+        if isinstance(answer, Known):
+            raise DuplicateMessage(wanted.message_id, answer.state, answer.at, answer.replica)
+        if answer == "ended":
+            raise TurnLost(f"the turn on {wanted.session_key} was given up before it began")
+        if answer == "lapsed":
+            yield from recover_lane(context, wanted.session_key)
+        elif answer.kind == "full" and not roll_called:
+            # The dead may fill the queue: those who don't answer are dropped.
+            roll_called = True
+            yield from recover_lane(context, wanted.session_key)
+        elif answer.kind != "waiting":
+            raise _busy(wanted, answer)
+        elif clock() >= until:
+            yield from give_up(context, wanted)
+            raise _busy(wanted, answer)
+        else:
+            yield Wait(home.wake(wanted.token), _wait(answer, until - clock()))
+
+
+def _wait(taken: Taken, patience: float) -> float:
+    return max(min(taken.seconds + _SLACK, patience), 0.001)
+
+
+def _busy(wanted: Request, taken: Taken) -> TurnBusy:
+    return TurnBusy(
+        wanted.session_key, taken.replica, taken.lapses_at, queue_full=taken.kind == "full"
+    )
+
+
+def _lock(
+    context: Context, wanted: Request, running: Running, until: float, clock: Callable[[], float]
+) -> Steps[float]:
+    """Lock the session id of a turn that has its lane; while it waits, the lane is renewed."""
+    lease = lease_of(wanted, running)
+    home = context.space.home_of_id(lease.session_id)
+    limit = context.config.turn_queue_limit if wanted.wait else 0
+    revoked = ""
+    while True:
+        asked_at = clock()
+        lock = lock_call(context, lease, limit=limit, revoked=revoked)
+        renewed, answer = yield Ask([*_renewals(context, [lease]), lock])
+        if renewed[lease][0] is None:
+            yield Ask([unlock_call(context, lease.session_id, lease.session_key, lease.token)])
+            raise TurnLost(f"the turn lost {wanted.session_key} while it waited for its session")
+        if answer == "locked":
+            return asked_at
+        if isinstance(answer, LockLapsed):
+            # Its holder must be refused in its own partition before the lock is another's.
+            yield from recover_lane(context, answer.session_key, revoked=answer.token)
+            revoked = answer.token
+        elif answer.kind != "waiting" or clock() >= until:
+            yield Ask([unlock_call(context, lease.session_id, lease.session_key, lease.token)])
+            yield from give_up(context, wanted)
+            raise _busy(wanted, answer)
+        else:
+            patience = min(until - clock(), context.config.turn_lease_ttl / 3)
+            yield Wait(home.wake(wanted.token), _wait(answer, patience))
+
+
+def lease_of(wanted: Request, running: Running) -> Lease:
+    """Return what a turn has from its begin on."""
+    return Lease(wanted.session_key, wanted.token, running.fence, running.entry.session_id)
+
+
+def lock_call(
+    context: Context, lease: Lease, *, limit: int = 0, revoked: str = ""
+) -> Call[Literal["locked"] | LockLapsed | Taken]:
+    """Take or renew the lock of a turn's session id, or the place in line for it."""
+    home = context.space.home_of_id(lease.session_id)
+    lease_ms = int(context.config.turn_lease_ttl * 1000)
+    args = (lease.token, lease.session_key, lease_ms, limit, revoked)
+    return Call("lock_session_id", (home.prefix, home.lock(lease.session_id)), args, read_lock)
+
+
+def unlock_call(
+    context: Context, session_id: SessionId, session_key: SessionKey, token: str
+) -> Call[bool]:
+    """Give the lock of a session id up, or the place in line for it."""
+    home = context.space.home_of_id(session_id)
+    keys = (home.prefix, home.lock(session_id))
+    return Call("unlock_session_id", keys, (token, session_key), lambda reply: reply == b"1")
+
+
+def end(
+    context: Context, lease: Lease, last_prompt_tokens: int | None, counters: Counters
+) -> Steps[Ended]:
+    """End a turn well. ``TurnLost`` where it had lost its lane."""
+    config, home = context.config, context.space.partition_of(lease.session_key)
+    entry = home.entry(lease.session_key)
+    args = (
+        lease.token,
+        lease.fence,
+        context.keep_ms,
+        int(config.message_id_ttl * 1000),
+        *counter_args(context, last_prompt_tokens, counters),
+    )
+    call: Call[Ended] = Call(
+        "end_turn",
+        (home.prefix, entry),
+        args,
+        lambda reply: read_ended(lease.session_key, entry, reply),
+    )
+    answers: list[Ended] = yield Ask([call])
+    (ended,) = answers
+    if ended.id_home:
+        yield Ask([unlock_call(context, lease.session_id, lease.session_key, lease.token)])
+    return ended
+
+
+def give_up(context: Context, wanted: Request, reason: str = "") -> Steps[Abandoned]:
+    """Give a turn up, whatever it is at; with a reason, its session is marked as interrupted."""
+    key = wanted.session_key
+    home = context.space.partition_of(key)
+    args = (wanted.token, wanted.message_id, context.keep_ms, reason)
+    call = Call("abandon_turn", (home.prefix, home.entry(key)), args, read_abandoned)
+    (abandoned,) = yield Ask([call])
+    if abandoned.id_home:
+        yield Ask([unlock_call(context, abandoned.session_id, key, wanted.token)])
+    given_up: Abandoned = abandoned
+    return given_up
+
+
+Renewals: TypeAlias = Mapping[Lease, tuple[datetime | None, str]]
+"""When each lease lapses, ``None`` where it is lost, and where its session id is locked."""
+
+
+def renew(context: Context, leases: Sequence[Lease]) -> Steps[Mapping[Lease, datetime | None]]:
+    """Renew running turns, many a call, and the locks of those whose session id is shared."""
+    replies = yield Ask(_renewals(context, leases))
+    renewed: dict[Lease, tuple[datetime | None, str]] = {}
+    for reply in replies:
+        renewed.update(reply)
+    found = {lease: lapses_at for lease, (lapses_at, _) in renewed.items()}
+    shared = [lease for lease, (lapses_at, id_home) in renewed.items() if lapses_at and id_home]
+    if shared:
+        answers = yield Ask([lock_call(context, lease) for lease in shared])
+        for lease, answer in zip(shared, answers, strict=True):
+            if answer != "locked":
+                found[lease] = None
+    return found
+
+
+def _renewals(context: Context, leases: Sequence[Lease]) -> list[Call[Renewals]]:
+    calls = []
+    lease_ms = int(context.config.turn_lease_ttl * 1000)
+    pairs = ((lease.session_key, lease) for lease in leases)
+    for home, mine in context.space.by_partition(pairs).items():
+        for start in range(0, len(mine), _TURNS_A_CALL):
+            some = [lease for _, lease in mine[start : start + _TURNS_A_CALL]]
+
+            def decode(reply: Sequence[bytes], some: Sequence[Lease] = some) -> Renewals:
+                return {
+                    lease: (None if lapses == b"lost" else from_ms(int(lapses)), id_home.decode())
+                    for lease, lapses, id_home in zip(some, reply[::2], reply[1::2], strict=True)
+                }
+
+            args = [part for one in some for part in (one.session_key, one.token, one.fence)]
+            keys = (home.prefix, home.turns)
+            calls.append(Call("renew_turns", keys, (lease_ms, *args), decode))
+    return calls
+
+
+def recover_lane(context: Context, session_key: SessionKey, revoked: str = "") -> Steps[None]:
+    """Look after one lane: its turn if that has lapsed (or is ``revoked``), and who waits for it."""
+    home = context.space.partition_of(session_key)
+    (recovered,) = yield Ask([_recover_call(context, home, session_key, revoked)])
+    yield from _unlock_lost(context, recovered.lost)
+
+
+def recover(context: Context, home: Partition) -> Steps[Recovered]:
+    """Look after the turns of a partition that have lapsed, a bounded number of them."""
+    (recovered,) = yield Ask([_recover_call(context, home, "", "")])
+    yield from _unlock_lost(context, recovered.lost)
+    found: Recovered = recovered
+    return found
+
+
+def recover_all(context: Context) -> Steps[list[Lost]]:
+    """Look after the lapsed turns of all partitions: one call each, pipelined, where few are lost."""
+    homes: Sequence[Partition] = context.space.partitions
+    lost: list[Lost] = []
+    while homes:
+        found = yield Ask([_recover_call(context, home, "", "") for home in homes])
+        lost += [turn for recovered in found for turn in recovered.lost]
+        homes = [home for home, one in zip(homes, found, strict=True) if one.more]
+    yield from _unlock_lost(context, lost)
+    return lost
+
+
+def _recover_call(
+    context: Context, home: Partition, session_key: str, revoked: str
+) -> Call[Recovered]:
+    limit = context.config.suspend_after_interruptions
+    args = (_LANES_A_CALL, limit, session_key, revoked)
+    return Call("recover_turns", (home.prefix, home.turns), args, read_recovered)
+
+
+def _unlock_lost(context: Context, lost: Sequence[Lost]) -> Steps[None]:
+    for turn in lost:
+        _log.warning("%s", turn)
+    shared = [turn for turn in lost if turn.id_home]
+    if shared:
+        yield Ask([unlock_call(context, t.session_id, t.session_key, t.token) for t in shared])

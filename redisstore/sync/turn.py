@@ -1,0 +1,94 @@
+"""A turn, for threads."""
+
+from __future__ import annotations
+
+import logging
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, Unpack
+
+from redisstore.calls.counters import Counters
+from redisstore.calls.turn_state import TurnState
+from redisstore.entry import SessionEntry
+from redisstore.errors import RedisStoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from redisstore.calls.turns import Request
+    from redisstore.sync.turn_register import TurnRegister
+
+_log = logging.getLogger(__name__)
+
+
+class Turn(TurnState):
+    __doc__ = TurnState.__doc__
+
+    def __init__(
+        self,
+        register: TurnRegister,
+        wanted: Request,
+        ttl: float,
+        on_lost: Callable[[Turn], None] | None,
+    ) -> None:
+        super().__init__(wanted, ttl, on_lost)
+        self._register = register
+
+    def __enter__(self) -> Self:
+        """Begin, after waiting for the turns before. One round trip where nobody has the session."""
+        self._take_begun(*self._register.begin(self))
+        self._register.keep(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.ended:
+            return
+        try:
+            if error is None:
+                self.end()
+                return
+            self._register.give_up(self)
+        except RedisStoreError as failure:
+            if error is None:
+                raise
+            _log.warning("%s was not given up and will lapse: %s", self, failure)
+        finally:
+            self._register.forget(self)
+
+    def update(
+        self, last_prompt_tokens: int | None = None, **counters: Unpack[Counters]
+    ) -> SessionEntry:
+        """Record activity and add to the counters, in mid-turn; what can be given is as in ``end``.
+
+        One round trip. Raises ``TurnLost``, or ``StaleWrite`` where the session was reset meanwhile.
+
+        ``redis-cli HGET '{redisstore}:entry:agent:main:telegram:dm:42' total_tokens``
+        """
+        return self._take_updated(self._register.update(self, last_prompt_tokens, counters))
+
+    def end(
+        self, last_prompt_tokens: int | None = None, **counters: Unpack[Counters]
+    ) -> SessionEntry:
+        """End the turn well, with what it has cost; the ``with`` block then has nothing left to do.
+
+        The message is remembered as handled, the flags that the turn has seen (of a reset, of an
+        interruption) are taken off, and the next in line has the session. ``last_prompt_tokens`` is
+        set; ``input_tokens``, ``output_tokens``, ``cache_read_tokens``, ``cache_write_tokens`` and
+        ``estimated_cost_usd`` are added, ``total_tokens`` by default as their sum; ``cost_status``
+        is set. One round trip.
+
+        Raises:
+            TurnLost: the turn had lost its session; nothing was changed, the message is not done.
+            StaleWrite: the turn has ended, and its message is done, but the session was reset or
+                switched meanwhile, and the counters given were not added to another conversation.
+
+        ``redis-cli HGET '{redisstore}:entry:agent:main:telegram:dm:42' total_tokens``
+
+        """
+        ended = self._register.end(self, last_prompt_tokens, counters)
+        counted = last_prompt_tokens is not None or bool(counters)
+        return self._take_ended(ended, counted=counted)

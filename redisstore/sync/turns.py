@@ -1,0 +1,93 @@
+"""Turns, for threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from redisstore.calls import running_turns, turns
+from redisstore.calls.drain import Drained
+from redisstore.calls.running_turns import RunningTurn
+from redisstore.config import StoreConfig
+from redisstore.connect import Connection, SyncClient
+from redisstore.source import SessionSource
+from redisstore.sync.base import StoreBase
+from redisstore.sync.turn import Turn
+from redisstore.sync.turn_register import TurnRegister
+
+
+class TurnOperations(StoreBase):
+    """What ``SessionStore`` can do with turns: one message at a time for each session."""
+
+    def _set_up(self, connection: Connection[SyncClient], config: StoreConfig) -> None:
+        super()._set_up(connection, config)
+        self._turns = TurnRegister(self._complete, self._partition_of, config.turn_lease_ttl)
+
+    def close(self) -> None:
+        """Stop renewing turns and close the connections. A turn that still runs lapses by itself."""
+        self._turns.close()
+        super().close()
+
+    def turn(
+        self,
+        source: SessionSource,
+        message_id: str | None = None,
+        wait: float | None = None,
+        *,
+        on_lost: Callable[[Turn], None] | None = None,
+    ) -> Turn:
+        """Handle one message: a ``with`` block in which the session belongs to this turn alone.
+
+        Entering resolves the session as ``get_or_create_session`` does, and takes its lease. While
+        another turn has it, on whichever replica, this one waits in line: for ``wait`` seconds, by
+        default ``config.turn_wait``; 0: not at all. Leaving ends the turn; leaving by an exception
+        gives it up, and the message may be delivered again. A turn that does not get that far, for
+        its replica died, is found when its lease lapses: the session is marked ``resume_pending``
+        with the reason ``replica_lost``, and the message may be delivered again.
+
+        ``message_id`` is the platform's; with it, a message that is delivered twice is handled once.
+        ``on_lost`` is called, by the thread that renews, if the turn loses its session while it runs.
+        One round trip to begin and one to end; one more each if other lanes share the session id.
+
+        Entering raises:
+            DuplicateMessage: the message was handled, or is being handled; see its ``state``.
+            TurnBusy: another turn had the session for all that time, or too many wait.
+            ReplicaDraining: this store was told to ``drain``.
+
+        ``redis-cli HGETALL '{redisstore}:turn:agent:main:telegram:dm:42'``
+
+        """
+        wanted = turns.request(self._opening.context, source, message_id, wait)
+        return Turn(self._turns, wanted, self.config.turn_lease_ttl, on_lost)
+
+    def list_turns(self) -> Iterator[RunningTurn]:
+        """Yield the turns that run, on whichever replica; those whose lease lapses first in front.
+
+        One round trip for each 100 in a partition.
+
+        ``redis-cli ZRANGE '{redisstore}:turns' 0 -1 WITHSCORES``
+        """
+        return self._sweep(running_turns.sweep)
+
+    def recover_turns(self) -> int:
+        """Look after turns whose lease has lapsed, on whichever replica; return how many were lost.
+
+        Their sessions are marked ``resume_pending``, reason ``replica_lost``; one that this happens
+        to ``config.suspend_after_interruptions`` times in a row is suspended. Their lanes go to the
+        next in line. ``Maintenance`` does it every second. One round trip a partition, pipelined.
+
+        ``redis-cli ZRANGEBYSCORE '{redisstore}:turns' -inf 1763810553123``
+        """
+        found = self._complete(turns.recover_all)
+        return len(found)
+
+    def drain(self, timeout: float = 30.0) -> Drained:
+        """Before a shutdown: begin no more turns, and wait for those that run, for so many seconds.
+
+        Turns of this store that still wait are sent away at once (``ReplicaDraining``): their
+        messages are free for other replicas. What has not ended in time is cut: its session is
+        marked ``resume_pending``, reason ``restart_timeout``, and whatever it still writes is
+        refused. One round trip for each turn that is sent away or cut.
+
+        ``redis-cli ZRANGE '{redisstore}:turns' 0 -1 WITHSCORES``
+        """
+        return self._turns.drain(timeout)
