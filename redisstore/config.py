@@ -81,7 +81,7 @@ class StoreConfig(BaseSettings):
     suspend_after_interruptions: Annotated[int, Field(ge=0, le=1000)] = 3
     """So many turns in a row that were lost suspend a session; 0: never."""
     heartbeat_ttl: Annotated[float, Field(ge=1, le=3600)] = 15.0
-    """How long a replica counts as alive after its last heartbeat; one is sent every third of it."""
+    """How long a replica counts as alive after a heartbeat; one is sent every third of it."""
     finalize_claim_ttl: Annotated[float, Field(ge=1, le=3600)] = 60.0
     """How long a replica has an expired session to itself; renewed at a third."""
     finalize_attempts: Annotated[int, Field(ge=1, le=100)] = 3

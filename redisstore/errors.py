@@ -148,7 +148,7 @@ class TurnLost(RedisStoreError):
 
 
 class ReplicaDraining(RedisStoreError):
-    """The store was told to ``drain``: it begins no more turns. Hand the message to another replica."""
+    """The store was told to ``drain`` and begins no more turns. Another replica may."""
 
 
 class InvalidInput(RedisStoreError, ValueError):

@@ -31,7 +31,7 @@ class AsyncKeeper(Generic[KeyT]):
         self._held: dict[KeyT, list[Kept]] = {}
         self._task: asyncio.Task[None] | None = None
         self._renewing = asyncio.Lock()
-        """Held during a renewal, so that none overtakes a release and takes again what was given up."""
+        """Held during a renewal, so that none overtakes a release and takes it again."""
 
     def keep(self, key: KeyT, holder: Kept) -> None:
         """Renew for a holder from now on."""

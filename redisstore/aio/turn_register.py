@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from redisstore.aio.keeper import AsyncKeeper
-from redisstore.calls import sessions, turns
+from redisstore.calls import leases, sessions, turns
 from redisstore.calls.call import Conditions, Context, Lease, Steps, one
 from redisstore.calls.counters import Counters
 from redisstore.calls.drain import CUT, SENT_AWAY, Drained
@@ -141,14 +141,14 @@ class AsyncTurnRegister:
         if not self._running:
             self._idle.set()
 
-    async def drain(self, timeout: float) -> Drained:  # noqa: ASYNC109 - as for threads
+    async def drain(self, grace: float) -> Drained:
         """Begin no more turns, send those that wait away, and cut what does not end in time."""
         self._draining = True
         waiting = list(self._waiting.values())
         sent_away = [await self._give_up(wanted, SENT_AWAY) for wanted in waiting]
         before = len(self._running)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(grace):
                 await self._idle.wait()
         cut = list(self._running.values())
         for turn in cut:
@@ -181,9 +181,9 @@ class AsyncTurnRegister:
         except RedisStoreError as failure:
             _log.debug("%s was not abandoned and will lapse: %s", wanted.token, failure)
 
-    async def _renew(self, leases: Sequence[Lease]) -> Mapping[Lease, datetime | None]:
+    async def _renew(self, held: Sequence[Lease]) -> Mapping[Lease, datetime | None]:
         found: Mapping[Lease, datetime | None] = await self._complete(
-            lambda c: turns.renew(c, leases)
+            lambda c: leases.renew(c, held)
         )
         return found
 
@@ -209,7 +209,7 @@ class AsyncTurnRegister:
         again = home in self._handed_since
         self._handed_since.discard(home)
         try:
-            found: Recovered = await self._complete(lambda c: turns.recover(c, home))
+            found: Recovered = await self._complete(lambda c: leases.recover(c, home))
             again |= found.handed
         except RedisStoreError as failure:
             _log.warning("a lane that was handed over may be unclaimed: %s", failure)

@@ -116,7 +116,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """What a turn has while it runs: its lane, the token that names it, its fence, and its session."""
+    """What a turn has while it runs: its lane, the token that names it, fence and session."""
 
     session_key: SessionKey
     token: str
@@ -128,7 +128,8 @@ class HasLease(Protocol):
     """A turn, running or not; ``lease`` raises ``TurnLost`` where it does not run."""
 
     @property
-    def lease(self) -> Lease: ...
+    def lease(self) -> Lease:
+        """What it has."""
 
 
 @dataclass(frozen=True, slots=True)

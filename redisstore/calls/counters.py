@@ -1,4 +1,4 @@
-"""What a message has cost: the counters of a session, as they are given and as scripts take them."""
+"""What a message has cost: a session's counters, as they are given and as scripts take them."""
 
 from __future__ import annotations
 

@@ -50,9 +50,9 @@ class PruneReport:
     """What a prune did; ``int(report)`` is the number of sessions removed.
 
     ``kept`` counts what was old enough and stayed, by reason: ``suspended``, ``active`` (held by
-    a live process), ``running`` (in a turn), ``damaged`` (see ``redisstore doctor``). ``repaired`` counts index members
-    without an entry that were taken out and index times that were put right. ``cutoff`` is
-    ``None`` where pruning is switched off.
+    a live process), ``running`` (in a turn), ``damaged`` (see ``redisstore doctor``). ``repaired``
+    counts index members without an entry that were taken out and index times that were put right.
+    ``cutoff`` is ``None`` where pruning is switched off.
     """
 
     cutoff: datetime | None = None

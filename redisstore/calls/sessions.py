@@ -165,7 +165,7 @@ def switch(
     conditions: Conditions,
     id_home: str = "",
 ) -> Call[SessionEntry | None]:
-    """Bind a session key to a given id; ``id_home``: where its lock lives, if others may share it."""
+    """Bind a session key to a given id; ``id_home``: where its lock is, if others may share it."""
     args = (
         context.session_id(session_id),
         *_repeatable(context, conditions),

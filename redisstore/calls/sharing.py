@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from redisstore.calls import sessions
 from redisstore.calls.call import Ask, Call, Conditions, Context, Lease, Steps
-from redisstore.calls.turns import lock_call, unlock_call
+from redisstore.calls.locks import lock_call, unlock_call
 from redisstore.entry import SessionEntry
 from redisstore.keys import Partition, SessionId, SessionKey
 

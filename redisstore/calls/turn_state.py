@@ -24,7 +24,8 @@ class TurnState:
     this turn saw it last; ``fence``, a number that is larger than that of any turn before, for
     systems that have to refuse what comes too late; ``created``, whether the session is new;
     ``reset_reason``, why it took the place of an older one (``suspended``, ``idle``, ``daily``,
-    ``resume_pending_expired``), or ``None``. ``lost`` turns true when the turn has lost its session.
+    ``resume_pending_expired``), or ``None``. ``lost`` turns true once the turn has lost its
+    session.
     """
 
     def __init__(self, wanted: Request, ttl: float, on_lost: Callable[[Any], None] | None) -> None:

@@ -11,10 +11,8 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal, TypeAlias
 
 from redisstore.calls.call import (
     Ask,
@@ -27,6 +25,8 @@ from redisstore.calls.call import (
     new_session_id,
 )
 from redisstore.calls.counters import Counters, counter_args
+from redisstore.calls.leases import recover_lane, renewals
+from redisstore.calls.locks import lock_call, unlock_call
 from redisstore.calls.sessions import resolve_args, session_key_of
 from redisstore.calls.turn_replies import (
     Abandoned,
@@ -34,19 +34,14 @@ from redisstore.calls.turn_replies import (
     Ended,
     Known,
     LockLapsed,
-    Lost,
-    Recovered,
     Running,
     Taken,
     read_abandoned,
     read_answer,
     read_ended,
-    read_lock,
-    read_recovered,
 )
 from redisstore.errors import DuplicateMessage, TurnBusy, TurnLost
-from redisstore.fields import from_ms
-from redisstore.keys import Partition, SessionId, SessionKey
+from redisstore.keys import SessionId, SessionKey
 from redisstore.source import SessionSource
 from redisstore.text import checked_text
 
@@ -56,8 +51,6 @@ CLAIM_SECONDS = 2.0
 LOOK_SLACK = 0.05
 """Seconds after that time at which one looks whether it was claimed."""
 
-_LANES_A_CALL = 100
-_TURNS_A_CALL = 200
 _LONGEST_WAIT = 86_400.0
 _SLACK = 0.02
 """Seconds after a lease has lapsed at which one looks: the scripts count in milliseconds."""
@@ -174,7 +167,7 @@ def _lock(
     while True:
         asked_at = clock()
         lock = lock_call(context, lease, limit=limit, revoked=revoked)
-        renewed, answer = yield Ask([*_renewals(context, [lease]), lock])
+        renewed, answer = yield Ask([*renewals(context, [lease]), lock])
         if renewed[lease][0] is None:
             yield Ask([unlock_call(context, lease.session_id, lease.session_key, lease.token)])
             raise TurnLost(f"the turn lost {wanted.session_key} while it waited for its session")
@@ -196,25 +189,6 @@ def _lock(
 def lease_of(wanted: Request, running: Running) -> Lease:
     """Return what a turn has from its begin on."""
     return Lease(wanted.session_key, wanted.token, running.fence, running.entry.session_id)
-
-
-def lock_call(
-    context: Context, lease: Lease, *, limit: int = 0, revoked: str = ""
-) -> Call[Literal["locked"] | LockLapsed | Taken]:
-    """Take or renew the lock of a turn's session id, or the place in line for it."""
-    home = context.space.home_of_id(lease.session_id)
-    lease_ms = int(context.config.turn_lease_ttl * 1000)
-    args = (lease.token, lease.session_key, lease_ms, limit, revoked)
-    return Call("lock_session_id", (home.prefix, home.lock(lease.session_id)), args, read_lock)
-
-
-def unlock_call(
-    context: Context, session_id: SessionId, session_key: SessionKey, token: str
-) -> Call[bool]:
-    """Give the lock of a session id up, or the place in line for it."""
-    home = context.space.home_of_id(session_id)
-    keys = (home.prefix, home.lock(session_id))
-    return Call("unlock_session_id", keys, (token, session_key), lambda reply: reply == b"1")
 
 
 def end(
@@ -254,86 +228,3 @@ def give_up(context: Context, wanted: Request, reason: str = "") -> Steps[Abando
         yield Ask([unlock_call(context, abandoned.session_id, key, wanted.token)])
     given_up: Abandoned = abandoned
     return given_up
-
-
-Renewals: TypeAlias = Mapping[Lease, tuple[datetime | None, str]]
-"""When each lease lapses, ``None`` where it is lost, and where its session id is locked."""
-
-
-def renew(context: Context, leases: Sequence[Lease]) -> Steps[Mapping[Lease, datetime | None]]:
-    """Renew running turns, many a call, and the locks of those whose session id is shared."""
-    replies = yield Ask(_renewals(context, leases))
-    renewed: dict[Lease, tuple[datetime | None, str]] = {}
-    for reply in replies:
-        renewed.update(reply)
-    found = {lease: lapses_at for lease, (lapses_at, _) in renewed.items()}
-    shared = [lease for lease, (lapses_at, id_home) in renewed.items() if lapses_at and id_home]
-    if shared:
-        answers = yield Ask([lock_call(context, lease) for lease in shared])
-        for lease, answer in zip(shared, answers, strict=True):
-            if answer != "locked":
-                found[lease] = None
-    return found
-
-
-def _renewals(context: Context, leases: Sequence[Lease]) -> list[Call[Renewals]]:
-    calls = []
-    lease_ms = int(context.config.turn_lease_ttl * 1000)
-    pairs = ((lease.session_key, lease) for lease in leases)
-    for home, mine in context.space.by_partition(pairs).items():
-        for start in range(0, len(mine), _TURNS_A_CALL):
-            some = [lease for _, lease in mine[start : start + _TURNS_A_CALL]]
-
-            def decode(reply: Sequence[bytes], some: Sequence[Lease] = some) -> Renewals:
-                return {
-                    lease: (None if lapses == b"lost" else from_ms(int(lapses)), id_home.decode())
-                    for lease, lapses, id_home in zip(some, reply[::2], reply[1::2], strict=True)
-                }
-
-            args = [part for one in some for part in (one.session_key, one.token, one.fence)]
-            keys = (home.prefix, home.turns)
-            calls.append(Call("renew_turns", keys, (lease_ms, *args), decode))
-    return calls
-
-
-def recover_lane(context: Context, session_key: SessionKey, revoked: str = "") -> Steps[None]:
-    """Look after one lane: its turn if that has lapsed (or is ``revoked``), and who waits for it."""
-    home = context.space.partition_of(session_key)
-    (recovered,) = yield Ask([_recover_call(context, home, session_key, revoked)])
-    yield from _unlock_lost(context, recovered.lost)
-
-
-def recover(context: Context, home: Partition) -> Steps[Recovered]:
-    """Look after the turns of a partition that have lapsed, a bounded number of them."""
-    (recovered,) = yield Ask([_recover_call(context, home, "", "")])
-    yield from _unlock_lost(context, recovered.lost)
-    found: Recovered = recovered
-    return found
-
-
-def recover_all(context: Context) -> Steps[list[Lost]]:
-    """Look after the lapsed turns of all partitions: one call each, pipelined, where few are lost."""
-    homes: Sequence[Partition] = context.space.partitions
-    lost: list[Lost] = []
-    while homes:
-        found = yield Ask([_recover_call(context, home, "", "") for home in homes])
-        lost += [turn for recovered in found for turn in recovered.lost]
-        homes = [home for home, one in zip(homes, found, strict=True) if one.more]
-    yield from _unlock_lost(context, lost)
-    return lost
-
-
-def _recover_call(
-    context: Context, home: Partition, session_key: str, revoked: str
-) -> Call[Recovered]:
-    limit = context.config.suspend_after_interruptions
-    args = (_LANES_A_CALL, limit, session_key, revoked)
-    return Call("recover_turns", (home.prefix, home.turns), args, read_recovered)
-
-
-def _unlock_lost(context: Context, lost: Sequence[Lost]) -> Steps[None]:
-    for turn in lost:
-        _log.warning("%s", turn)
-    shared = [turn for turn in lost if turn.id_home]
-    if shared:
-        yield Ask([unlock_call(context, t.session_id, t.session_key, t.token) for t in shared])

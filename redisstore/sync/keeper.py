@@ -50,7 +50,7 @@ class Keeper(Generic[KeyT]):
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._renewing = threading.Lock()
-        """Held during a renewal, so that none overtakes a release and takes again what was given up."""
+        """Held during a renewal, so that none overtakes a release and takes it again."""
 
     def keep(self, key: KeyT, holder: Kept) -> None:
         """Renew for a holder from now on."""

@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 class Turn(TurnState):
-    __doc__ = TurnState.__doc__
+    """One message being handled, while a ``with`` block runs; see ``SessionStore.turn``."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Turn(TurnState):
         self._register = register
 
     def __enter__(self) -> Self:
-        """Begin, after waiting for the turns before. One round trip where nobody has the session."""
+        """Begin, after waiting for the turns before; one round trip where there is none."""
         self._take_begun(*self._register.begin(self))
         self._register.keep(self)
         return self
@@ -62,9 +62,9 @@ class Turn(TurnState):
     def update(
         self, last_prompt_tokens: int | None = None, **counters: Unpack[Counters]
     ) -> SessionEntry:
-        """Record activity and add to the counters, in mid-turn; what can be given is as in ``end``.
+        """Record activity and add to the counters, in mid-turn; what can be given: see ``end``.
 
-        One round trip. Raises ``TurnLost``, or ``StaleWrite`` where the session was reset meanwhile.
+        One round trip. Raises ``TurnLost``, or ``StaleWrite`` where the session was reset.
 
         ``redis-cli HGET '{redisstore}:entry:agent:main:telegram:dm:42' total_tokens``
         """
@@ -73,7 +73,7 @@ class Turn(TurnState):
     def end(
         self, last_prompt_tokens: int | None = None, **counters: Unpack[Counters]
     ) -> SessionEntry:
-        """End the turn well, with what it has cost; the ``with`` block then has nothing left to do.
+        """End the turn well, with what it has cost; the ``with`` block then does nothing.
 
         The message is remembered as handled, the flags that the turn has seen (of a reset, of an
         interruption) are taken off, and the next in line has the session. ``last_prompt_tokens`` is

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from redisstore.calls import sessions, turns
+from redisstore.calls import leases, sessions, turns
 from redisstore.calls.call import Conditions, Context, Lease, Steps, one
 from redisstore.calls.counters import Counters
 from redisstore.calls.drain import CUT, SENT_AWAY, Drained
@@ -66,7 +66,6 @@ class TurnRegister:
             self._waiting[wanted.token] = wanted
         try:
             begun: tuple[Running, float] = self._complete(lambda c: turns.begin(c, wanted))
-            return begun
         except (DuplicateMessage, TurnBusy):
             raise
         except TurnLost as lost:
@@ -83,6 +82,7 @@ class TurnRegister:
         finally:
             with self._changed:
                 del self._waiting[wanted.token]
+        return begun
 
     def keep(self, turn: Turn) -> None:
         """Renew a turn from now on."""
@@ -135,7 +135,7 @@ class TurnRegister:
             self._running.pop(turn.token, None)
             self._changed.notify_all()
 
-    def drain(self, timeout: float) -> Drained:
+    def drain(self, grace: float) -> Drained:
         """Begin no more turns, send those that wait away, and cut what does not end in time."""
         with self._changed:
             self._draining = True
@@ -143,7 +143,7 @@ class TurnRegister:
         sent_away = [self._give_up(wanted, SENT_AWAY) for wanted in waiting]
         with self._changed:
             before = len(self._running)
-            self._changed.wait_for(lambda: not self._running, timeout)
+            self._changed.wait_for(lambda: not self._running, grace)
             cut = list(self._running.values())
         for turn in cut:
             self.give_up(turn, CUT)
@@ -175,8 +175,8 @@ class TurnRegister:
         except RedisStoreError as failure:
             _log.debug("%s was not abandoned and will lapse: %s", wanted.token, failure)
 
-    def _renew(self, leases: Sequence[Lease]) -> Mapping[Lease, datetime | None]:
-        found: Mapping[Lease, datetime | None] = self._complete(lambda c: turns.renew(c, leases))
+    def _renew(self, held: Sequence[Lease]) -> Mapping[Lease, datetime | None]:
+        found: Mapping[Lease, datetime | None] = self._complete(lambda c: leases.renew(c, held))
         return found
 
     # Whoever hands a lane over looks, when the time to claim it is up, whether it was claimed:
@@ -199,7 +199,7 @@ class TurnRegister:
             again = home in self._handed_since
             self._handed_since.discard(home)
         try:
-            found: Recovered = self._complete(lambda c: turns.recover(c, home))
+            found: Recovered = self._complete(lambda c: leases.recover(c, home))
             again |= found.handed
         except RedisStoreError as failure:
             _log.warning("a lane that was handed over may be unclaimed: %s", failure)

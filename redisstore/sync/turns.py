@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from redisstore.calls import running_turns, turns
+from redisstore.calls import leases, running_turns, turns
 from redisstore.calls.drain import Drained
 from redisstore.calls.running_turns import RunningTurn
 from redisstore.config import StoreConfig
@@ -23,7 +23,7 @@ class TurnOperations(StoreBase):
         self._turns = TurnRegister(self._complete, self._partition_of, config.turn_lease_ttl)
 
     def close(self) -> None:
-        """Stop renewing turns and close the connections. A turn that still runs lapses by itself."""
+        """Stop renewing turns and close the connections. What still runs lapses by itself."""
         self._turns.close()
         super().close()
 
@@ -35,7 +35,7 @@ class TurnOperations(StoreBase):
         *,
         on_lost: Callable[[Turn], None] | None = None,
     ) -> Turn:
-        """Handle one message: a ``with`` block in which the session belongs to this turn alone.
+        """Handle one message: a ``with`` block in which the session is this turn's alone.
 
         Entering resolves the session as ``get_or_create_session`` does, and takes its lease. While
         another turn has it, on whichever replica, this one waits in line: for ``wait`` seconds, by
@@ -44,8 +44,8 @@ class TurnOperations(StoreBase):
         its replica died, is found when its lease lapses: the session is marked ``resume_pending``
         with the reason ``replica_lost``, and the message may be delivered again.
 
-        ``message_id`` is the platform's; with it, a message that is delivered twice is handled once.
-        ``on_lost`` is called, by the thread that renews, if the turn loses its session while it runs.
+        ``message_id`` is the platform's; with it, what is delivered twice is handled once.
+        ``on_lost`` is called, by whatever renews, if the turn loses its session while it runs.
         One round trip to begin and one to end; one more each if other lanes share the session id.
 
         Entering raises:
@@ -77,11 +77,11 @@ class TurnOperations(StoreBase):
 
         ``redis-cli ZRANGEBYSCORE '{redisstore}:turns' -inf 1763810553123``
         """
-        found = self._complete(turns.recover_all)
+        found = self._complete(leases.recover_all)
         return len(found)
 
-    def drain(self, timeout: float = 30.0) -> Drained:
-        """Before a shutdown: begin no more turns, and wait for those that run, for so many seconds.
+    def drain(self, grace: float = 30.0) -> Drained:
+        """Before a shutdown: begin no more turns, and wait for those that run, ``grace`` seconds.
 
         Turns of this store that still wait are sent away at once (``ReplicaDraining``): their
         messages are free for other replicas. What has not ended in time is cut: its session is
@@ -90,4 +90,4 @@ class TurnOperations(StoreBase):
 
         ``redis-cli ZRANGE '{redisstore}:turns' 0 -1 WITHSCORES``
         """
-        return self._turns.drain(timeout)
+        return self._turns.drain(grace)

@@ -1,0 +1,28 @@
+"""The lock of a session id that several lanes share: it lives where the id says, not the lane."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from redisstore.calls.call import Call, Context, Lease
+from redisstore.calls.turn_replies import LockLapsed, Taken, read_lock
+from redisstore.keys import SessionId, SessionKey
+
+
+def lock_call(
+    context: Context, lease: Lease, *, limit: int = 0, revoked: str = ""
+) -> Call[Literal["locked"] | LockLapsed | Taken]:
+    """Take or renew the lock of a turn's session id, or the place in line for it."""
+    home = context.space.home_of_id(lease.session_id)
+    lease_ms = int(context.config.turn_lease_ttl * 1000)
+    args = (lease.token, lease.session_key, lease_ms, limit, revoked)
+    return Call("lock_session_id", (home.prefix, home.lock(lease.session_id)), args, read_lock)
+
+
+def unlock_call(
+    context: Context, session_id: SessionId, session_key: SessionKey, token: str
+) -> Call[bool]:
+    """Give the lock of a session id up, or the place in line for it."""
+    home = context.space.home_of_id(session_id)
+    keys = (home.prefix, home.lock(session_id))
+    return Call("unlock_session_id", keys, (token, session_key), lambda reply: reply == b"1")
