@@ -2,35 +2,48 @@
 
 from redisstore.aio.hold import AsyncProcessHold
 from redisstore.aio.store import AsyncSessionStore
+from redisstore.aio.turn import AsyncTurn
+from redisstore.calls.counters import Counters
+from redisstore.calls.drain import Drained
 from redisstore.calls.listing import Counts
 from redisstore.calls.prune import PruneBatch, PruneReport
+from redisstore.calls.running_turns import RunningTurn
 from redisstore.config import StoreConfig
 from redisstore.entry import ModelOverride, SessionEntry
 from redisstore.errors import (
     ClockSkew,
     CorruptEntry,
+    DuplicateMessage,
     EntryTooLarge,
     InvalidInput,
     LayoutMismatch,
     NoSuchSession,
     RedisStoreError,
+    ReplicaDraining,
     StaleWrite,
     StoreFull,
     StoreRefused,
     StoreUnavailable,
+    TurnBusy,
+    TurnLost,
 )
 from redisstore.keys import SessionId, SessionKey
 from redisstore.policy import SessionResetPolicy
 from redisstore.source import SessionSource, build_session_key
 from redisstore.sync.hold import ProcessHold
 from redisstore.sync.store import SessionStore
+from redisstore.sync.turn import Turn
 
 __all__ = [
     "AsyncProcessHold",
     "AsyncSessionStore",
+    "AsyncTurn",
     "ClockSkew",
     "CorruptEntry",
+    "Counters",
     "Counts",
+    "Drained",
+    "DuplicateMessage",
     "EntryTooLarge",
     "InvalidInput",
     "LayoutMismatch",
@@ -40,6 +53,8 @@ __all__ = [
     "PruneBatch",
     "PruneReport",
     "RedisStoreError",
+    "ReplicaDraining",
+    "RunningTurn",
     "SessionEntry",
     "SessionId",
     "SessionKey",
@@ -51,5 +66,8 @@ __all__ = [
     "StoreFull",
     "StoreRefused",
     "StoreUnavailable",
+    "Turn",
+    "TurnBusy",
+    "TurnLost",
     "build_session_key",
 ]

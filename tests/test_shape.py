@@ -114,9 +114,13 @@ def test_the_public_names_are_these() -> None:
     assert sorted(redisstore.__all__) == [
         "AsyncProcessHold",
         "AsyncSessionStore",
+        "AsyncTurn",
         "ClockSkew",
         "CorruptEntry",
+        "Counters",
         "Counts",
+        "Drained",
+        "DuplicateMessage",
         "EntryTooLarge",
         "InvalidInput",
         "LayoutMismatch",
@@ -126,6 +130,8 @@ def test_the_public_names_are_these() -> None:
         "PruneBatch",
         "PruneReport",
         "RedisStoreError",
+        "ReplicaDraining",
+        "RunningTurn",
         "SessionEntry",
         "SessionId",
         "SessionKey",
@@ -137,6 +143,9 @@ def test_the_public_names_are_these() -> None:
         "StoreFull",
         "StoreRefused",
         "StoreUnavailable",
+        "Turn",
+        "TurnBusy",
+        "TurnLost",
         "build_session_key",
     ]
     assert all(hasattr(redisstore, name) for name in redisstore.__all__)
