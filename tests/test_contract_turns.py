@@ -223,7 +223,8 @@ def test_a_prune_leaves_running_turns_alone(store: SessionStore) -> None:
 
 
 @pytest.mark.parametrize(
-    ("message_id", "wait"), [("", None), ("\ud800", None), ("m" * 2000, None), ("m", -1), ("m", 1e9)]
+    ("message_id", "wait"),
+    [("", None), ("\ud800", None), ("m" * 2000, None), ("m", -1), ("m", 1e9)],
 )
 def test_bad_arguments_are_named(store: SessionStore, message_id: str, wait: float | None) -> None:
     with pytest.raises(InvalidInput) as refused:

@@ -20,7 +20,9 @@ LEASE = timedelta(seconds=30)
 """The default lease of a turn."""
 
 
-def begun(store: SessionStore, name: str = "ada", message_id: str | None = None, **more: Any) -> Any:
+def begun(
+    store: SessionStore, name: str = "ada", message_id: str | None = None, **more: Any
+) -> Any:
     """Begin a turn on a lane and leave it running, as a process does that then dies."""
     turn = store.turn(source(name), message_id, more.pop("wait", 0), **more)
     return turn.__enter__()
