@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable
-from typing import Any, cast
+from typing import Any, Self, cast
 
-from redisstore import AsyncSessionStore, SessionStore
+from redisstore import AsyncSessionStore, AsyncTurn, SessionEntry, SessionStore
 
 
 class Blocking:
@@ -26,11 +26,37 @@ class Blocking:
             result = attribute(*args, **kwargs)
             if inspect.isawaitable(result):
                 return self._loop.run_until_complete(_settled(result))
+            if isinstance(result, AsyncTurn):
+                return BlockingTurn(result, self._loop)
             if isinstance(result, AsyncIterator):
                 return iter(self._loop.run_until_complete(_collected(result)))
             return result
 
         return call
+
+
+class BlockingTurn:
+    """An ``AsyncTurn`` that is used like a ``Turn``, on the loop of its store."""
+
+    def __init__(self, turn: AsyncTurn, loop: asyncio.AbstractEventLoop) -> None:
+        self._turn = turn
+        self._loop = loop
+
+    def __enter__(self) -> Self:
+        self._loop.run_until_complete(self._turn.__aenter__())
+        return self
+
+    def __exit__(self, *failure: Any) -> None:
+        self._loop.run_until_complete(self._turn.__aexit__(*failure))
+
+    def update(self, *args: Any, **counters: Any) -> SessionEntry:
+        return self._loop.run_until_complete(self._turn.update(*args, **counters))
+
+    def end(self, *args: Any, **counters: Any) -> SessionEntry:
+        return self._loop.run_until_complete(self._turn.end(*args, **counters))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._turn, name)
 
 
 async def _settled(result: Any) -> Any:

@@ -151,14 +151,10 @@ def test_a_reset_or_suspended_session_is_not_marked(
 
 
 def test_a_running_turn_keeps_its_session_from_policy_resets(stores: ClockedStores) -> None:
-    store = stores.open(default_reset_policy=IDLE, turn_lease_ttl=300)
+    store = stores.open(default_reset_policy=IDLE)
     turn = begun(store)
-    for _ in range(20):
-        stores.clock.advance(timedelta(minutes=4))
-        renewed = store._turns._renew([turn.lease])  # the thread or task does so by itself
-        assert renewed is not None
-        if hasattr(store, "_store"):
-            store._loop.run_until_complete(renewed)
+    stores.clock.advance(timedelta(minutes=61))
+    stores.keep(ADA)
     assert store.get_or_create_session(source("ada")).session_id == turn.entry.session_id
     turn.end()
     stores.clock.advance(timedelta(minutes=61))

@@ -1,4 +1,4 @@
-"""Lanes that are bound to one session id: their turns exclude one another, in whatever partitions."""
+"""Lanes that are bound to one session id: their turns exclude one another, wherever they live."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from redisstore import SessionId, SessionStore, TurnBusy, TurnLost
+from redisstore.fields import to_ms
 from tests.conftest import OpenStore, Site
 from tests.entries import key, source
 from tests.turns import ClockedStores, begun, direct_client
@@ -111,11 +112,9 @@ def test_a_holder_whose_lock_alone_lapsed_is_refused_before_another_has_it(
     store = stores.open()
     session_id = shared(store)
     turn = begun(store, ADA)
-    space = store._opening.context.space
-    home = space.home_of_id(session_id)
-    client = store._runner.connection.client
-    overdue = int(stores.clock.now().timestamp() * 1000) - 1
-    client.zadd(home.prefix + "locks", {session_id: overdue})
+    home = stores.space.home_of_id(session_id)
+    overdue = to_ms(stores.clock.now()) - 1
+    stores.client.zadd(home.prefix + "locks", {session_id: overdue})
     assert turn.update(output_tokens=1).total_tokens == 1
     other = begun(store, BOB)
     with pytest.raises(TurnLost):
@@ -129,12 +128,8 @@ def test_a_recovered_turn_gives_the_lock_back(stores: ClockedStores) -> None:
     begun(store, ADA)
     stores.lapse()
     assert store.recover_turns() == 1
-    home = store._opening.context.space.home_of_id(session_id)
-    client = store._runner.connection.client
-    exists = client.exists(home.lock(session_id))
-    if hasattr(store, "_store"):
-        exists = store._loop.run_until_complete(exists)
-    assert exists == 0
+    home = stores.space.home_of_id(session_id)
+    assert stores.client.exists(home.lock(session_id)) == 0
 
 
 def test_switching_back_and_forth_keeps_lanes_apart(store: SessionStore) -> None:

@@ -182,9 +182,9 @@ def test_a_turn_that_has_not_begun_says_so(store: SessionStore) -> None:
 def test_what_a_reset_told_is_consumed_by_a_turn_that_ends_well(open_store: OpenStore) -> None:
     store = open_store(default_reset_policy=SessionResetPolicy(mode="idle", idle_minutes=60))
     put(store, [aged("ada", DAY, total_tokens=7)])
-    with pytest.raises(KeyError), store.turn(source("ada"), "m-1") as first:
-        assert (first.created, first.reset_reason) == (True, "idle")
-        raise KeyError
+    first = begun(store, message_id="m-1")
+    assert (first.created, first.reset_reason) == (True, "idle")
+    first.__exit__(KeyError, KeyError(), None)
     with store.turn(source("ada"), "m-1") as second:
         assert (second.created, second.reset_reason) == (False, None)
         assert second.entry.was_auto_reset
@@ -244,9 +244,8 @@ def test_an_unknown_counter_is_named(store: SessionStore) -> None:
 def test_message_ids_hold_anything_that_is_text(store: SessionStore) -> None:
     strange = ["a b", " ", "\n", "\0", "{x}", "é" * 40, "m-1 m-2"]
     for message_id in strange:
-        with store.turn(source("ada"), message_id):
-            with pytest.raises(DuplicateMessage):
-                begun(store, message_id=message_id)
+        with store.turn(source("ada"), message_id), pytest.raises(DuplicateMessage):
+            begun(store, message_id=message_id)
     for message_id in strange:
         with pytest.raises(DuplicateMessage):
             begun(store, message_id=message_id)

@@ -11,6 +11,7 @@ import pytest
 
 from redisstore import DuplicateMessage, SessionStore, StoreConfig, TurnBusy, TurnLost
 from redisstore.calls import turns
+from redisstore.calls.turn_replies import Taken
 from tests.conftest import SITES, Site, Sites
 from tests.entries import key, source
 from tests.servers import wait_until
@@ -70,7 +71,8 @@ def queue_dead(store: SessionStore, count: int, replica: str = "gone") -> None:
     for number in range(count):
         context = store._opening.context
         wanted = turns.request(context, source("ada"), f"{replica}-{number}", 60)
-        answer = store._run(lambda c, w=wanted: turns._begin(c, w))  # type: ignore[misc]
+        answer: object = store._run(lambda c, w=wanted: turns._begin(c, w))  # type: ignore[misc]
+        assert isinstance(answer, Taken)
         assert answer.kind == "waiting"
 
 
@@ -92,10 +94,9 @@ def test_those_who_wait_go_on_when_the_turn_before_them_fails(
     store: SessionStore, pool: ThreadPoolExecutor
 ) -> None:
     served: list[int] = []
-    futures: list[Future[None]] = []
-    with pytest.raises(KeyError), store.turn(source("ada")):
-        futures = line_up(store, pool, 2, served)
-        raise KeyError
+    failing = begun(store)
+    futures = line_up(store, pool, 2, served)
+    failing.__exit__(KeyError, KeyError(), None)
     for future in futures:
         future.result(timeout=30)
     assert served == [0, 1]
@@ -162,7 +163,7 @@ def test_a_full_queue_is_refused_at_once(config: StoreConfig, pool: ThreadPoolEx
             future.result(timeout=30)
 
 
-def test_the_dead_do_not_keep_a_queue_full(config: StoreConfig, pool: ThreadPoolExecutor) -> None:
+def test_the_dead_do_not_keep_a_queue_full(config: StoreConfig) -> None:
     short = config.model_copy(update={"turn_queue_limit": 3})
     with SessionStore.from_url(config=short) as store:
         first = begun(store)
@@ -200,8 +201,7 @@ def test_messages_of_the_dead_can_be_delivered_again(store: SessionStore) -> Non
     def delivered_again() -> bool:
         try:
             begun(store, "ada", "gone-0", wait=30).end()
-        except DuplicateMessage as known:
-            assert known.state == "waiting"
+        except DuplicateMessage:
             return False
         return True
 

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from redisstore import SessionStore
+from redisstore import SessionKey, SessionStore
+from redisstore.fields import to_ms
 from redisstore.keys import KeySpace
 from tests.conftest import OpenStore, Site
 from tests.entries import source
@@ -39,14 +40,21 @@ class ClockedStores:
     """Stores of one namespace on a clock that the test moves."""
 
     def __init__(self, open_store: OpenStore, site: Site, namespace: str, client: Any) -> None:
+        self.client = client
         self._open = open_store
-        self.clock = ServerClock(client, KeySpace(namespace, site.partitions), NOON)
+        self.space = KeySpace(namespace, site.partitions)
+        self.clock = ServerClock(client, self.space, NOON)
 
     def open(self, **settings: object) -> SessionStore:
         store = self._open(**settings)
         # The asyncio face is a dress; the store that the clocks go to is inside.
         put_on_clocks(getattr(store, "_store", store), self.clock)
         return store
+
+    def keep(self, session_key: SessionKey) -> None:
+        """Renew the lease of a lane's turn by hand, as what renews would do in time."""
+        until = self.clock.now() + LEASE
+        self.client.zadd(self.space.partition_of(session_key).turns, {session_key: to_ms(until)})
 
     def lapse(self) -> None:
         """Let so much time pass that no lease still runs which isn't renewed meanwhile."""
