@@ -39,7 +39,7 @@ end
 -- shared: events
 -- Tell of a change in the partition's stream. How many events it keeps is in its layout record.
 local function announce(kind, ...)
-  local kept = redis.call('HGET', prefix .. 'meta', 'events') or '10000'
+  local kept = string.match(redis.call('HGET', prefix .. 'meta', 'events') or '', '^%d+$') or '10000'
   redis.call('XADD', prefix .. 'events', 'MAXLEN', '~', kept, '*', 'event', kind, ...)
 end
 -- end shared
@@ -115,6 +115,7 @@ end
 -- end shared
 
 local turn = redis.call('HMGET', lane.hash, 'token', 'fence', 'session_id', 'id_home')
+redis.call('ZCARD', lane.index) -- ends the script here if the index is of a wrong type
 local waited = redis.call('LREM', lane.queue, 1, token .. ' ' .. message_id) == 1
 redis.call('SET', prefix .. 'op:' .. token, 'abandoned', 'NX', 'PX', keep_ms)
 if waited and reason ~= '' then

@@ -72,7 +72,7 @@ for _, field in ipairs(exists and { 'version', 'created_at', 'updated_at', 'sess
   end
 end
 -- end shared
-if earlier then
+if earlier and earlier ~= 'abandoned' then
   return { earlier, '', '', flat }
 end
 -- shared: lease
@@ -245,6 +245,7 @@ end
 
 change('last_prompt_tokens', last_prompt)
 change('cost_status', cost_status)
+redis.call('LLEN', lane.queue) -- ends the script here if the queue is of a wrong type
 local seen_key = prefix .. 'seen:' .. session_key
 local policy = policy_of(entry.platform, entry.chat_type)
 local fault = damaged_index(seen_key) or not is_stale and

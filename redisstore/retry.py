@@ -47,6 +47,7 @@ _TRANSIENT_CODES = (
     "NOREPLICAS",
     "READONLY",
     "TRYAGAIN",
+    "UNBLOCKED",
 )
 
 

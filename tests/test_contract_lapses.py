@@ -191,3 +191,13 @@ def test_a_process_that_dies_again_and_again_pins_no_session(
         stores.clock.advance(LEASE)
         assert store.recover_turns() == 1
     assert list(store.list_turns()) == []
+
+
+def test_a_turn_that_was_cut_cannot_end(store: SessionStore) -> None:
+    turn = begun(store, message_id="m-1")
+    cut = store.drain(grace=0)
+    assert cut.cut == (ADA,)
+    turn._told_lost = False  # whatever the client believes
+    getattr(turn, "_turn", turn)._told_lost = False
+    with pytest.raises(TurnLost):
+        turn.end(output_tokens=1)

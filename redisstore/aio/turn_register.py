@@ -190,8 +190,13 @@ class AsyncTurnRegister:
     def _run_errand(self, errand: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(errand)
         self._errands.add(task)
-        task.add_done_callback(self._errands.discard)
+        task.add_done_callback(self._errand_done)
         return task
+
+    def _errand_done(self, task: asyncio.Task[Any]) -> None:
+        self._errands.discard(task)
+        if not task.cancelled():
+            task.exception()  # told to whoever still waits for it; else there is nobody to tell
 
     # Whoever hands a lane over looks, when the time to claim it is up, whether it was claimed:
     # the one it was given to may have died. One look a partition and period serves all.
@@ -205,7 +210,7 @@ class AsyncTurnRegister:
         )
 
     async def _look(self, home: Partition) -> None:
-        del self._looks[home]
+        self._looks.pop(home, None)
         again = home in self._handed_since
         self._handed_since.discard(home)
         try:

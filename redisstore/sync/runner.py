@@ -7,6 +7,7 @@ within the deadline when a reply is lost, and raises nothing but ``RedisStoreErr
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -149,6 +150,10 @@ class Runner:
         if final := translated(error, wait.key):
             raise final from error
         _log.warning("a wait was cut short: %s", error)
+        if isinstance(self._waiting, redis.RedisCluster):
+            # Waits bypass what keeps its map of the Cluster up to date.
+            with contextlib.suppress(*FAILURES):
+                self._waiting.nodes_manager.initialize()
         time.sleep(min(wait.seconds, PAUSE_AFTER_FAILED_WAIT))
 
     def scan(self, pattern: str) -> Iterator[bytes]:
