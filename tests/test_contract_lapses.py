@@ -197,7 +197,6 @@ def test_a_turn_that_was_cut_cannot_end(store: SessionStore) -> None:
     turn = begun(store, message_id="m-1")
     cut = store.drain(grace=0)
     assert cut.cut == (ADA,)
-    turn._told_lost = False  # whatever the client believes
-    getattr(turn, "_turn", turn)._told_lost = False
+    getattr(turn, "_turn", turn)._told_lost = False  # whatever the client believes
     with pytest.raises(TurnLost):
         turn.end(output_tokens=1)
