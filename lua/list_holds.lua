@@ -7,6 +7,7 @@
 -- Example  redis-cli --eval lua/list_holds.lua '{redisstore}:holds:agent:main:telegram:dm:42'
 
 local holds_key = KEYS[1]
+local prefix = string.match(holds_key, '^{[^}]*}:') or ''
 
 -- shared: clock
 local time = redis.call('TIME')
