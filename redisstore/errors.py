@@ -109,7 +109,7 @@ class DuplicateMessage(RedisStoreError):
     ) -> None:
         super().__init__(message_id, state, at, replica)
         self.message_id = message_id
-        self.state = state
+        self.state: MessageState = state
         self.at = at
         self.replica = replica
 

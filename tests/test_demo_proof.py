@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from typing import Literal
 
 import pytest
 
@@ -11,51 +11,21 @@ from redisstore.calls.audit import Fault
 from redisstore.calls.prune import PruneReport
 from redisstore.demo import proof
 from redisstore.demo.ledger import Ledger
-from redisstore.demo.proof import Entries, Prune, Restart
-from redisstore.demo.wire import Answered, Begun, Failed, Message
-from redisstore.entry import SessionEntry
+from redisstore.demo.proof import Entries, Prune
+from redisstore.demo.wire import Failed, Refused
 from redisstore.keys import SessionId, SessionKey
-from redisstore.source import SessionSource
-
-KEY, OTHER = SessionKey("agent:main:telegram:dm:1"), SessionKey("agent:main:telegram:dm:2")
-ID = SessionId("20260101_000000_aaaaaaaaaaaa")
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def message(number: int, tokens: int = 10) -> Message:
-    return Message(
-        number=number,
-        source=SessionSource(platform="telegram", chat_id="1"),
-        input_tokens=tokens,
-        output_tokens=1,
-        thinking=0,
-    )
-
-
-def entry(key: SessionKey = KEY, **fields: object) -> SessionEntry:
-    made = SessionEntry(session_key=key, session_id=ID, created_at=NOW, updated_at=NOW, version=1)
-    return made.model_copy(update=fields)
-
-
-def stored(*entries: SessionEntry) -> Entries:
-    return {one.session_key: one for one in entries}
-
-
-def handle(
-    ledger: Ledger,
-    number: int,
-    replica: str = "gateway-1",
-    *,
-    session_id: SessionId = ID,
-    created: bool = False,
-    answered: bool = True,
-) -> None:
-    """Book one message of ten input tokens and one output token."""
-    ledger.note_sent(KEY, message(number))
-    begun = Begun(number=number, session_key=KEY, session_id=session_id, created=created)
-    ledger.note(replica, begun)
-    if answered:
-        ledger.note(replica, Answered(number=number, session_id=session_id))
+from tests.demo_books import (
+    ID,
+    KEY,
+    OTHER,
+    answer,
+    begin,
+    deliver,
+    entry,
+    handle,
+    stored,
+    turn_left,
+)
 
 
 @pytest.fixture
@@ -67,35 +37,146 @@ def ledger() -> Ledger:
     return ledger
 
 
+@pytest.fixture
+def cut_off(ledger: Ledger) -> Ledger:
+    """Then a third message, in whose turn its replica is killed."""
+    third = deliver(ledger, 3)
+    begin(ledger, 3)
+    ledger.note_killed("gateway-1", [third], [turn_left(3)])
+    return ledger
+
+
 SOUND = stored(entry(input_tokens=20, output_tokens=2))
 
 
 def test_sound_books_hold(ledger: Ledger) -> None:
-    assert proof.all_answered(ledger).holds
+    assert proof.answered_once(ledger).holds
+    assert proof.one_turn_at_a_time(ledger).holds
+    assert proof.resumed_after_kills(ledger).holds
     assert proof.one_session_each(ledger, {}, SOUND, [KEY]).holds
     assert proof.no_lost_count(ledger, {}, SOUND).holds
 
 
-def test_a_message_without_an_answer_is_a_problem(ledger: Ledger) -> None:
-    ledger.note_sent(KEY, message(3))
+def test_what_was_cut_off_and_then_answered_is_sound(cut_off: Ledger) -> None:
+    deliver(cut_off, 3, delivery=4)
+    begin(cut_off, 4, "gateway-2", resumed=True)
+    answer(cut_off, 4, "gateway-2")
 
-    assert proof.all_answered(ledger).problems == ("1 messages were neither answered nor refused",)
+    assert proof.answered_once(cut_off).holds
+    assert proof.one_turn_at_a_time(cut_off).holds
+    assert proof.resumed_after_kills(cut_off).holds
+    assert proof.no_lost_count(cut_off, {}, stored(entry(input_tokens=30, output_tokens=3))).holds
+    assert [kill.replica for kill in cut_off.mended()] == ["gateway-1"]
 
 
-def test_a_refused_message_is_a_problem(ledger: Ledger) -> None:
-    ledger.note_sent(KEY, message(3))
-    ledger.note("gateway-1", Failed(number=3, error="StoreUnavailable: away"))
+@pytest.mark.parametrize("why", ["running", "waiting", "busy", "lost"])
+def test_a_message_without_an_answer_is_a_problem(
+    ledger: Ledger, why: Literal["running", "waiting", "busy", "lost"]
+) -> None:
+    deliver(ledger, 3)
+    ledger.note("gateway-1", Refused(delivery=3, why=why))
+    deliver(ledger, 3, delivery=4)
 
-    assert proof.all_answered(ledger).problems == ("gateway-1: StoreUnavailable: away",)
+    assert proof.answered_once(ledger).problems == (
+        f"message-3 of {KEY}: expected 1 answer, found none (deliveries: 2)",
+    )
 
 
-def test_what_died_with_a_replica_is_no_missing_answer(ledger: Ledger) -> None:
-    ledger.note_sent(KEY, message(3))
-    ledger.note_killed("gateway-1", {3: message(3)})
+def test_a_message_that_died_with_its_replica_is_a_problem(cut_off: Ledger) -> None:
+    assert proof.answered_once(cut_off).problems == (
+        f"message-3 of {KEY}: expected 1 answer, found none (deliveries: 1)",
+    )
+    assert cut_off.mended() == []
 
-    check = proof.all_answered(ledger)
+
+def test_a_message_that_was_answered_twice_is_a_problem(ledger: Ledger) -> None:
+    deliver(ledger, 2, delivery=3)
+    begin(ledger, 3)
+    answer(ledger, 3)
+
+    assert proof.answered_once(ledger).problems == (
+        f"message-2 of {KEY}: expected 1 answer, found 2, by gateway-2, gateway-1",
+    )
+
+
+def test_an_answer_that_nobody_gave_is_a_problem(ledger: Ledger) -> None:
+    deliver(ledger, 3)
+    ledger.note("gateway-1", Refused(delivery=3, why="done"))
+
+    assert proof.answered_once(ledger).problems == (
+        f"message-3 of {KEY}: the store calls it done, but no gateway has answered it",
+    )
+
+
+def test_an_answer_that_its_replica_had_no_time_to_report_is_known_from_the_store(
+    cut_off: Ledger,
+) -> None:
+    deliver(cut_off, 3, delivery=4)
+    cut_off.note("gateway-2", Refused(delivery=4, why="done"))
+
+    check = proof.answered_once(cut_off)
     assert check.holds
-    assert check.numbers.startswith("2 of 3; the other 1 were in flight in gateway-1")
+    assert "1 answered by a gateway that died before it could say so" in check.numbers
+
+
+def test_a_message_that_could_not_be_handled_is_a_problem(ledger: Ledger) -> None:
+    deliver(ledger, 3)
+    ledger.note("gateway-1", Failed(delivery=3, error="StoreUnavailable: away"))
+
+    assert proof.answered_once(ledger).problems == (
+        f"message-3 of {KEY}: gateway-1: StoreUnavailable: away",
+    )
+
+
+def test_a_turn_that_began_before_the_one_before_had_ended_is_a_problem(ledger: Ledger) -> None:
+    deliver(ledger, 3)
+    begin(ledger, 3, at=2.25)
+    answer(ledger, 3)
+
+    assert proof.one_turn_at_a_time(ledger).problems == (
+        f"{KEY}: turn 3 began 0.250 s before 2 ended",
+    )
+
+
+def test_turns_that_come_in_another_order_than_their_fences_are_a_problem(ledger: Ledger) -> None:
+    deliver(ledger, 3)
+    begin(ledger, 3, fence=4)
+    answer(ledger, 3)
+    deliver(ledger, 4)
+    begin(ledger, 4, fence=3)
+    answer(ledger, 4)
+
+    (problem,) = proof.one_turn_at_a_time(ledger).problems
+    assert problem == f"{KEY}: turn 4 began 1.500 s before 3 ended"
+
+
+def test_a_fence_that_is_given_out_twice_is_a_problem(ledger: Ledger) -> None:
+    deliver(ledger, 3)
+    begin(ledger, 3, fence=2)
+
+    (problem,) = proof.one_turn_at_a_time(ledger).problems
+    assert problem == f"{KEY}: two turns were given the fence 2"
+
+
+def test_a_lost_turn_whose_session_was_not_marked_is_a_problem(cut_off: Ledger) -> None:
+    deliver(cut_off, 3, delivery=4)
+    begin(cut_off, 4, "gateway-2", resumed=False)
+
+    (problem,) = proof.resumed_after_kills(cut_off).problems
+    assert problem == f"{KEY}: turn 4 was not told that 3 was lost"
+
+
+def test_a_lost_turn_whose_session_did_not_go_on_is_a_problem(cut_off: Ledger) -> None:
+    (problem,) = proof.resumed_after_kills(cut_off).problems
+    assert problem == f"{KEY}: no turn came after 3, which was cut off"
+
+
+def test_a_mark_on_a_session_without_a_lost_turn_is_a_problem(ledger: Ledger) -> None:
+    deliver(ledger, 3)
+    begin(ledger, 3, resumed=True)
+
+    (problem,) = proof.resumed_after_kills(ledger).problems
+    assert problem == f"{KEY}: turn 3 was told of a lost turn, but none before it was lost"
 
 
 @pytest.mark.parametrize("where", ["a reply", "before", "after"])
@@ -120,6 +201,18 @@ def test_a_session_created_twice_or_never_is_a_problem(extra: bool) -> None:
     assert problem == f"{ID}: expected 1 creator, found {2 if extra else 0}"
 
 
+@pytest.mark.parametrize(("fence", "holds"), [(1, True), (2, False), (None, False)])
+def test_only_a_turn_that_died_before_its_report_may_have_created_a_session_unsaid(
+    fence: int | None, holds: bool
+) -> None:
+    ledger = Ledger()
+    first = deliver(ledger, 1)
+    ledger.note_killed("gateway-1", [first], [turn_left(fence)])
+    handle(ledger, 2)
+
+    assert proof.one_session_each(ledger, {}, SOUND, [KEY]).holds is holds
+
+
 @pytest.mark.parametrize(("input_tokens", "output_tokens"), [(19, 2), (21, 2), (20, 1), (0, 0)])
 def test_a_count_that_is_off_by_anything_is_a_problem(
     ledger: Ledger, input_tokens: int, output_tokens: int
@@ -139,17 +232,21 @@ def test_what_an_imported_session_had_counted_before_is_not_the_demos(ledger: Le
     assert proof.no_lost_count(ledger, before, after).holds
 
 
-@pytest.mark.parametrize(
-    ("found", "holds"), [((20, 2), True), ((30, 3), True), ((25, 2), False), ((30, 2), False)]
-)
-def test_a_message_in_flight_at_the_kill_counts_wholly_or_not_at_all(
-    ledger: Ledger, found: tuple[int, int], holds: bool
-) -> None:
-    handle(ledger, 3, answered=False)
-    ledger.note_killed("gateway-1", {3: message(3)})
-    after = stored(entry(input_tokens=found[0], output_tokens=found[1]))
+@pytest.mark.parametrize("again", [True, False])
+def test_a_message_that_was_delivered_again_counts_once(cut_off: Ledger, again: bool) -> None:
+    deliver(cut_off, 3, delivery=4)
+    begin(cut_off, 4, "gateway-2", resumed=True)
+    answer(cut_off, 4, "gateway-2")
+    found = entry(input_tokens=40, output_tokens=4) if again else entry(input_tokens=30)
 
-    assert proof.no_lost_count(ledger, {}, after).holds is holds
+    assert not proof.no_lost_count(cut_off, {}, stored(found)).holds
+
+
+def test_a_message_without_an_answer_does_not_count(cut_off: Ledger) -> None:
+    counted = stored(entry(input_tokens=30, output_tokens=3))
+
+    assert proof.no_lost_count(cut_off, {}, SOUND).holds
+    assert not proof.no_lost_count(cut_off, {}, counted).holds
 
 
 @pytest.mark.parametrize(
@@ -185,28 +282,6 @@ def test_held_and_suspended_sessions_must_stay_what_they_are() -> None:
     assert problems(stored(suspended), [KEY]) == 1
     assert problems(stored(entry()), [KEY]) == 1
     assert problems(stored(entry(), entry(OTHER)), [KEY]) == 1
-
-
-def test_marks_belong_to_the_killed_replica_alone(ledger: Ledger) -> None:
-    marked = stored(entry(resume_reason="restart_interrupted"), entry(OTHER))
-    mine, both = frozenset({KEY}), frozenset({KEY, OTHER})
-
-    def holds(restart: Restart) -> bool:
-        return proof.marked_its_own(restart, marked, ledger).holds
-
-    assert holds(Restart("gateway-1", mine, marked=1))
-    assert not holds(Restart("gateway-1", mine, marked=2))
-    assert not holds(Restart("gateway-1", frozenset(), marked=1))
-    assert not holds(Restart("gateway-1", both, marked=1))
-
-
-def test_a_session_that_another_replica_took_over_needs_no_mark(ledger: Ledger) -> None:
-    restart = Restart("gateway-1", frozenset({KEY}), marked=0)
-    ledger.note_killed("gateway-1", {})
-    assert not proof.marked_its_own(restart, SOUND, ledger).holds
-
-    handle(ledger, 3, "gateway-2")
-    assert proof.marked_its_own(restart, SOUND, ledger).holds
 
 
 def test_what_the_audit_finds_is_a_problem() -> None:

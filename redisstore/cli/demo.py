@@ -15,7 +15,7 @@ def demo(
     seconds: Annotated[float, typer.Option(min=1, help="How long it runs.")] = 10,
     replicas: Annotated[int, typer.Option(min=1, max=32, help="How many gateways.")] = 3,
 ) -> None:
-    """Run several gateways on one store, kill one, and count whether anything was lost.
+    """Run several gateways on one store, kill two, and see that each message is answered once.
 
     Without --url, on an embedded server of its own.
     """

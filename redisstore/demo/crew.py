@@ -14,7 +14,7 @@ from typing import IO, Literal, Self, cast
 
 from redisstore.demo.place import Place
 from redisstore.demo.settings import MESSAGES_AT_ONCE
-from redisstore.demo.wire import REPORTS, Message, Report
+from redisstore.demo.wire import REPORTS, Delivery, Message, Report
 from redisstore.errors import RedisStoreError
 
 Kind = Literal["threads", "asyncio"]
@@ -40,7 +40,9 @@ class Replica:
         self.kind = kind
         self.starts = 0
         self.answered = 0
-        self.in_flight: dict[int, Message] = {}
+        self.in_flight: dict[int, Delivery] = {}
+        self.running: set[int] = set()
+        """The deliveries in flight whose turns have begun."""
         self._environment = environment
         self._inbox = inbox
         self.start()
@@ -66,14 +68,19 @@ class Replica:
         """How many more messages it can handle at once."""
         return MESSAGES_AT_ONCE - len(self.in_flight) if self.state == "up" else 0
 
-    def send(self, message: Message) -> None:
-        """Hand a message over; it is in flight until it is answered, or failed."""
-        self.in_flight[message.number] = message
+    def send(self, delivery: Delivery) -> None:
+        """Hand a message over; it is in flight until the replica is done with it."""
+        self.in_flight[delivery.number] = delivery
         try:
-            self._to_process.write(message.model_dump_json().encode() + b"\n")
+            self._to_process.write(delivery.model_dump_json().encode() + b"\n")
             self._to_process.flush()
         except BrokenPipeError as error:
             raise ReplicaFailed.ended(self.name) from error
+
+    def done_with(self, number: int) -> Message:
+        """Take a delivery from what is in flight, and return its message."""
+        self.running.discard(number)
+        return self.in_flight.pop(number).message
 
     def say_goodbye(self) -> None:
         """Close the pipe, on which the process finishes what it has and ends."""

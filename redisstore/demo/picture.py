@@ -70,7 +70,8 @@ class Picture:
         rate = self._total_rate.at(time.monotonic(), self._ledger.answered)
         each = ", ".join(f"{r.name} {r.state} {r.answered:,}" for r in self._crew.replicas)
         return (
-            f"{self._ledger.answered:,} messages, {rate:.0f}/s ({each}); "
+            f"{self._ledger.answered:,} messages answered, {rate:.0f}/s ({each}); "
+            f"{self._ledger.delivered_again:,} times one came again; "
             f"{counts.sessions:,} sessions, {counts.active} held"
         )
 
@@ -81,7 +82,7 @@ class Picture:
         table.add_column("runs on", no_wrap=True)
         table.add_column("process", justify="right", no_wrap=True)
         table.add_column("state", width=len("up again"))
-        table.add_column("messages", justify="right", no_wrap=True)
+        table.add_column("answered", justify="right", no_wrap=True)
         table.add_column("/s", justify="right", width=4)
         table.add_column("talking with", ratio=1, no_wrap=True)
         for replica in self._crew.replicas:
@@ -102,8 +103,9 @@ class Picture:
         rate = self._total_rate.at(time.monotonic(), self._ledger.answered)
         text = Text(" ")
         for number, what in (
-            (f"{self._ledger.answered:,}", "messages, "),
+            (f"{self._ledger.answered:,}", "answered, "),
             (f"{rate:.0f}", "a second   "),
+            (f"{self._ledger.delivered_again:,}", "came again   "),
             (f"{counts.sessions:,}", "sessions   "),
             (f"{len(self._traffic.newcomers)}", "new people   "),
             (f"{counts.active}", "held"),
@@ -125,7 +127,7 @@ def _state(replica: Replica) -> Text:
 
 def _names(replica: Replica) -> Text:
     """Return who waits for an answer of this replica."""
-    names = {_name(message.source) for message in replica.in_flight.values()}
+    names = {_name(one.message.source) for one in replica.in_flight.values()}
     return Text(", ".join(sorted(names)))
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import pairwise
 
 from redisstore.calls.audit import Fault
 from redisstore.calls.prune import PruneReport
-from redisstore.demo.ledger import Account, Ledger, Tokens, tokens_of
+from redisstore.demo.ledger import Fate, Ledger, Tokens, tokens_of
 from redisstore.entry import SessionEntry
 from redisstore.keys import SessionId, SessionKey
 
@@ -31,17 +31,6 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Restart:
-    """What is known of the replica that was killed and started anew."""
-
-    replica: str
-    handled_last: frozenset[SessionKey]
-    """Sessions whose last message it had handled when it was killed."""
-    marked: int
-    """How many of them it says it has marked as interrupted."""
-
-
-@dataclass(frozen=True)
 class Prune:
     """What a prune should have removed, and what it says it did."""
 
@@ -51,16 +40,56 @@ class Prune:
     report: PruneReport
 
 
-def all_answered(ledger: Ledger) -> Check:
-    """Every message has its answer, but for those that died with the killed replica."""
-    problems = list(ledger.failures)
-    missing = ledger.sent - ledger.answered - ledger.abandoned - len(ledger.failures)
-    if missing:
-        problems.append(f"{missing} messages were neither answered nor refused")
+def answered_once(ledger: Ledger) -> Check:
+    """Of all deliveries of a message, exactly one brought an answer that the store took."""
+    problems = [problem for fate in ledger.fates.values() for problem in _wrong_with(fate)]
+    unheard = sum(fate.is_answered and not fate.answered_by for fate in ledger.fates.values())
     return Check(
-        "Every message was answered",
-        f"{ledger.answered:,} of {ledger.sent:,}; the other {ledger.abandoned} were in flight in "
-        f"{ledger.killed or 'no replica'} at its kill -9",
+        "Every message was answered exactly once",
+        f"{len(ledger.fates):,} messages came {ledger.deliveries.total():,} times: "
+        f"{ledger.deliveries['twin']:,} to two gateways at once, "
+        f"{ledger.deliveries['repeat']:,} again after their answer, "
+        f"{ledger.deliveries['retry']:,} again for want of an answer"
+        + (f"; {unheard} answered by a gateway that died before it could say so" * bool(unheard)),
+        tuple(problems),
+    )
+
+
+def _wrong_with(fate: Fate) -> Iterator[str]:
+    message = f"{fate.message.id} of {fate.session_key}"
+    if fate.error is not None:
+        yield f"{message}: {fate.error}"
+    elif not fate.is_answered:
+        yield f"{message}: expected 1 answer, found none (deliveries: {fate.deliveries})"
+    elif len(fate.answered_by) > 1:
+        by = ", ".join(fate.answered_by)
+        yield f"{message}: expected 1 answer, found {len(fate.answered_by)}, by {by}"
+    elif not fate.answered_by and not fate.died_with:
+        yield f"{message}: the store calls it done, but no gateway has answered it"
+
+
+def one_turn_at_a_time(ledger: Ledger) -> Check:
+    """No turn of a person had begun before the one before had ended, in the order of fences."""
+    problems: list[str] = []
+    turns = 0
+    for key, account in ledger.accounts.items():
+        in_order = sorted(account.turns, key=lambda turn: turn.fence)
+        turns += len(in_order)
+        for earlier, later in pairwise(in_order):
+            if later.fence == earlier.fence:
+                problems.append(f"{key}: two turns were given the fence {later.fence}")
+        # What the store took an end of had its session until then; what was lost may not have.
+        taken = [turn for turn in in_order if turn.ended_at is not None]
+        for earlier, later in pairwise(taken):
+            if earlier.ended_at is not None and later.begun_at < earlier.ended_at:
+                seconds = earlier.ended_at - later.begun_at
+                problems.append(
+                    f"{key}: turn {later.fence} began {seconds:.3f} s before {earlier.fence} ended"
+                )
+    return Check(
+        "Nobody was served by two gateways at the same time",
+        f"{turns:,} turns of {len(ledger.accounts)} people, each begun after the one before had "
+        "ended, and in the order of their fences",
         tuple(problems),
     )
 
@@ -81,7 +110,8 @@ def one_session_each(
     new = [people[key] for key in newcomers if key in people]
     for account in new:
         # Who created it may have been killed before it could say so.
-        if len(account.creators) != 1 and not (account.abandoned and not account.creators):
+        unsaid = set(account.cut_off) - {turn.fence for turn in account.turns}
+        if len(account.creators) != 1 and (account.creators or not unsaid):
             ids = ", ".join(account.session_ids)
             problems.append(f"{ids}: expected 1 creator, found {len(account.creators)}")
     shared = sum(len(account.replicas) > 1 for account in people.values())
@@ -95,51 +125,60 @@ def one_session_each(
 
 
 def no_lost_count(ledger: Ledger, before: Entries, after: Entries) -> Check:
-    """The stored counters are the sum of what was acknowledged, to the token."""
+    """The stored counters are the sum of the answered messages, to the token."""
     problems: list[str] = []
-    counted_after_all = 0
+    expected = dict.fromkeys(ledger.accounts, Tokens())
+    for fate in ledger.fates.values():
+        if fate.is_answered:
+            expected[fate.session_key] += tokens_of(fate.message)
     total = Tokens()
-    for key, account in ledger.accounts.items():
-        if key not in after:
-            if account.acknowledged != Tokens():
-                problems.append(f"{key}: expected {account.acknowledged}, found no session")
-            continue
-        stored = _tokens(after[key]) - (_tokens(before[key]) if key in before else Tokens())
+    for key, tokens in expected.items():
+        stored = _tokens(after.get(key)) - _tokens(before.get(key))
         total += stored
-        found = _explained_by(stored - account.acknowledged, account)
-        if found is None:
+        if stored != tokens:
             problems.append(
-                f"{key}: expected {account.acknowledged.input:,} input and "
-                f"{account.acknowledged.output:,} output tokens"
-                + (f" (or more, {len(account.abandoned)} in doubt)" if account.abandoned else "")
-                + f", found {stored.input:,} and {stored.output:,}"
+                f"{key}: expected {tokens.input:,} input and {tokens.output:,} output tokens, "
+                f"found {stored.input:,} and {stored.output:,}"
             )
-        else:
-            counted_after_all += found
-    doubt = (
-        f"; of the {ledger.abandoned} messages in flight at the kill, {counted_after_all} were "
-        f"counted and {ledger.abandoned - counted_after_all} were not, each wholly or not at all"
-    )
     return Check(
-        "No count was lost",
-        f"{total.input:,} input and {total.output:,} output tokens acknowledged, and stored"
-        + (doubt if ledger.abandoned and not problems else ""),
+        "No token was lost, and none counted twice",
+        f"{total.input:,} input and {total.output:,} output tokens are stored, exactly those of "
+        f"the {ledger.answered:,} answered messages",
         tuple(problems),
     )
 
 
-def _tokens(entry: SessionEntry) -> Tokens:
-    return Tokens(entry.input_tokens, entry.output_tokens)
+def _tokens(entry: SessionEntry | None) -> Tokens:
+    return Tokens(entry.input_tokens, entry.output_tokens) if entry else Tokens()
 
 
-def _explained_by(difference: Tokens, account: Account) -> int | None:
-    """Return how many abandoned messages make up the difference exactly; ``None``: none do."""
-    amounts = [tokens_of(message) for message in account.abandoned]
-    for size in range(len(amounts) + 1):
-        for some in combinations(amounts, size):
-            if sum(some, start=Tokens()) == difference:
-                return size
-    return None
+def resumed_after_kills(ledger: Ledger) -> Check:
+    """The turn after one that was cut off was told so, and nobody else was told the like."""
+    problems: list[str] = []
+    for key, account in ledger.accounts.items():
+        in_order = sorted(account.turns, key=lambda turn: turn.fence)
+        for fence in account.cut_off:
+            following = next((turn for turn in in_order if turn.fence > fence), None)
+            if following is None:
+                problems.append(f"{key}: no turn came after {fence}, which was cut off")
+            elif not following.resumed:
+                problems.append(f"{key}: turn {following.fence} was not told that {fence} was lost")
+        unended = {turn.fence for turn in in_order if turn.ended_at is None} | {*account.cut_off}
+        problems += [
+            f"{key}: turn {turn.fence} was told of a lost turn, but none before it was lost"
+            for turn in in_order
+            if turn.resumed and not any(fence < turn.fence for fence in unended)
+        ]
+    return Check(
+        "What a kill cut off was found, marked, and taken up again",
+        "; ".join(
+            f"{kill.replica} was killed with {len(kill.messages)} messages in hand, and "
+            f"{sum(turn.fence is not None for turn in kill.turns)} of them half answered"
+            for kill in ledger.kills
+        )
+        or "nothing was cut off",
+        tuple(problems),
+    )
 
 
 def pruned_exactly(prune: Prune, before: Entries, after: Entries, ledger: Ledger) -> Check:
@@ -186,28 +225,6 @@ def kept_what_lives(
         "Held and suspended sessions are still there",
         f"{len(busy)} held and {len(suspended)} suspended; old enough for the prune were "
         f"{report.kept['active']} and {report.kept['suspended']} of them",
-        tuple(problems),
-    )
-
-
-def marked_its_own(restart: Restart, after: Entries, ledger: Ledger) -> Check:
-    """The restarted replica marked what it had been busy with, and nobody else's sessions."""
-    marked = {key for key, e in after.items() if e.resume_reason == "restart_interrupted"}
-    passed_over = {
-        key
-        for key in restart.handled_last - marked
-        if not (key in ledger.accounts and ledger.accounts[key].taken_over)
-    }
-    problems = [
-        *_differ("marked, though another's", marked - restart.handled_last, ()),
-        *_differ("its own, but not marked", passed_over, ()),
-    ]
-    if len(marked) != restart.marked:
-        problems.append(f"it says it marked {restart.marked}, the store has {len(marked)}")
-    return Check(
-        f"Only sessions of {restart.replica} were marked as interrupted",
-        f"{len(marked)} marked; {len(restart.handled_last)} were its own when it was killed, "
-        f"{len(restart.handled_last - marked)} of them passed to another replica meanwhile",
         tuple(problems),
     )
 

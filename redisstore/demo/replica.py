@@ -1,26 +1,33 @@
 """One gateway replica, a process of its own: ``python -m redisstore.demo.replica NAME KIND``.
 
-It reads messages from its standard input until that ends, handles several at a time, and writes
-to its standard output what the store answered. ``REDISSTORE_URL`` and ``REDISSTORE_NAMESPACE``
-say which store (a password does not belong on a command line).
+It reads messages from its standard input until that ends, handles several at a time, each in a
+turn, and writes to its standard output what the store answered. ``REDISSTORE_URL`` and
+``REDISSTORE_NAMESPACE`` say which store (a password does not belong on a command line).
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 from pydantic import BaseModel
 
 from redisstore.aio.store import AsyncSessionStore
+from redisstore.aio.turn import AsyncTurn
 from redisstore.config import StoreConfig
 from redisstore.demo.settings import MESSAGES_AT_ONCE, store_config
-from redisstore.demo.wire import Answered, Begun, Failed, Message, Ready
+from redisstore.demo.wire import Answered, Begun, Delivery, Failed, Ready, Refused
 from redisstore.entry import SessionEntry
+from redisstore.errors import DuplicateMessage, TurnBusy, TurnLost
 from redisstore.sync.store import SessionStore
+from redisstore.sync.turn import Turn
+
+_RECOVERY_SECONDS = 1.0
 
 
 def report(line: BaseModel) -> None:
@@ -28,62 +35,88 @@ def report(line: BaseModel) -> None:
     os.write(sys.stdout.fileno(), line.model_dump_json().encode() + b"\n")
 
 
-def _begun(message: Message, entry: SessionEntry) -> Begun:
+def _begun(delivery: Delivery, turn: Turn | AsyncTurn) -> Begun:
     return Begun(
-        number=message.number,
-        session_key=entry.session_key,
-        session_id=entry.session_id,
-        created=entry.version == 1,
+        delivery=delivery.number,
+        session_key=turn.session_key,
+        session_id=turn.entry.session_id,
+        fence=turn.fence,
+        created=turn.created,
+        resumed=turn.entry.resume_reason == "replica_lost",
+        at=time.monotonic(),
     )
 
 
-def _outcome(message: Message, entry: SessionEntry | None) -> Answered | Failed:
-    if entry is None:
-        return Failed(number=message.number, error="its session was gone when the answer was ready")
-    return Answered(number=message.number, session_id=entry.session_id)
+def _answered(delivery: Delivery, entry: SessionEntry, at: float) -> Answered:
+    return Answered(delivery=delivery.number, session_id=entry.session_id, at=at)
 
 
-def _handle(store: SessionStore, message: Message) -> None:
+def _not_answered(delivery: Delivery, error: Exception) -> Refused | Failed:
+    match error:
+        case DuplicateMessage():
+            return Refused(delivery=delivery.number, why=error.state)
+        case TurnBusy():
+            return Refused(delivery=delivery.number, why="busy")
+        case TurnLost():
+            return Refused(delivery=delivery.number, why="lost")
+        case _:
+            return Failed(delivery=delivery.number, error=f"{type(error).__name__}: {error}")
+
+
+def _handle(store: SessionStore, delivery: Delivery) -> None:
+    message = delivery.message
     try:
-        entry = store.get_or_create_session(message.source)
-        report(_begun(message, entry))
-        time.sleep(message.thinking)
-        updated = store.update_session(
-            entry.session_key,
-            input_tokens=message.input_tokens,
-            output_tokens=message.output_tokens,
-        )
-        report(_outcome(message, updated))
+        with store.turn(message.source, message_id=message.id) as turn:
+            report(_begun(delivery, turn))
+            time.sleep(message.thinking)
+            at = time.monotonic()
+            entry = turn.end(input_tokens=message.input_tokens, output_tokens=message.output_tokens)
+        report(_answered(delivery, entry, at))
     except Exception as error:  # noqa: BLE001 - whatever it is, the demo is told
-        report(Failed(number=message.number, error=f"{type(error).__name__}: {error}"))
+        report(_not_answered(delivery, error))
+
+
+def _look_after_turns(store: SessionStore, ended: threading.Event) -> None:
+    while not ended.wait(_RECOVERY_SECONDS):
+        store.recover_turns()
 
 
 def _serve_with_threads(config: StoreConfig) -> None:
-    with (
-        SessionStore.from_url(config=config) as store,
-        ThreadPoolExecutor(max_workers=MESSAGES_AT_ONCE) as pool,
-    ):
-        report(Ready(marked=store.suspend_recently_active()))
-        for line in sys.stdin.buffer:
-            pool.submit(_handle, store, Message.model_validate_json(line))
+    ended = threading.Event()
+    with SessionStore.from_url(config=config) as store:
+        store.count_sessions()
+        caretaker = threading.Thread(target=_look_after_turns, args=(store, ended))
+        caretaker.start()
+        with ThreadPoolExecutor(max_workers=MESSAGES_AT_ONCE) as pool:
+            report(Ready())
+            for line in sys.stdin.buffer:
+                pool.submit(_handle, store, Delivery.model_validate_json(line))
+        ended.set()
+        caretaker.join()
 
 
 async def _handle_async(
-    store: AsyncSessionStore, message: Message, places: asyncio.Semaphore
+    store: AsyncSessionStore, delivery: Delivery, places: asyncio.Semaphore
 ) -> None:
+    message = delivery.message
     async with places:
         try:
-            entry = await store.get_or_create_session(message.source)
-            report(_begun(message, entry))
-            await asyncio.sleep(message.thinking)
-            updated = await store.update_session(
-                entry.session_key,
-                input_tokens=message.input_tokens,
-                output_tokens=message.output_tokens,
-            )
-            report(_outcome(message, updated))
+            async with store.turn(message.source, message_id=message.id) as turn:
+                report(_begun(delivery, turn))
+                await asyncio.sleep(message.thinking)
+                at = time.monotonic()
+                entry = await turn.end(
+                    input_tokens=message.input_tokens, output_tokens=message.output_tokens
+                )
+            report(_answered(delivery, entry, at))
         except Exception as error:  # noqa: BLE001 - whatever it is, the demo is told
-            report(Failed(number=message.number, error=f"{type(error).__name__}: {error}"))
+            report(_not_answered(delivery, error))
+
+
+async def _look_after_turns_async(store: AsyncSessionStore) -> None:
+    while True:
+        await asyncio.sleep(_RECOVERY_SECONDS)
+        await store.recover_turns()
 
 
 async def _serve_with_asyncio(config: StoreConfig) -> None:
@@ -91,15 +124,23 @@ async def _serve_with_asyncio(config: StoreConfig) -> None:
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(inbox), sys.stdin)
     places = asyncio.Semaphore(MESSAGES_AT_ONCE)
-    async with AsyncSessionStore.from_url(config=config) as store, asyncio.TaskGroup() as tasks:
-        report(Ready(marked=await store.suspend_recently_active()))
-        while line := await inbox.readline():
-            tasks.create_task(_handle_async(store, Message.model_validate_json(line), places))
+    async with AsyncSessionStore.from_url(config=config) as store:
+        await store.count_sessions()
+        async with asyncio.TaskGroup() as tasks:
+            caretaker = tasks.create_task(_look_after_turns_async(store))
+            async with asyncio.TaskGroup() as messages:
+                report(Ready())
+                while line := await inbox.readline():
+                    delivery = Delivery.model_validate_json(line)
+                    messages.create_task(_handle_async(store, delivery, places))
+            caretaker.cancel()
 
 
 def main() -> None:
     """Serve until the demo closes the pipe, or ends in whatever way."""
     name, kind = sys.argv[1:]
+    # That turns are lost is what the demo is about; it tells of them itself.
+    logging.getLogger("redisstore").setLevel(logging.ERROR)
     config = store_config(
         os.environ["REDISSTORE_URL"], os.environ["REDISSTORE_NAMESPACE"], replica=name
     )

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,12 +16,12 @@ from types import FrameType
 from typing import NoReturn
 
 from redisstore.demo import proof
-from redisstore.demo.crew import Crew
+from redisstore.demo.crew import Crew, Replica
 from redisstore.demo.history import TIMEZONE, History, load
 from redisstore.demo.ledger import Ledger
 from redisstore.demo.picture import Picture
 from redisstore.demo.place import LOOK_SECONDS, Place, prepared
-from redisstore.demo.proof import Check, Entries, Prune, Restart
+from redisstore.demo.proof import Check, Entries, Prune
 from redisstore.demo.screen import Screen
 from redisstore.demo.settings import HOLD_TTL, store_config
 from redisstore.demo.traffic import Traffic
@@ -29,8 +29,8 @@ from redisstore.keys import SessionKey
 from redisstore.sync.store import SessionStore
 from redisstore.transfer import import_file
 
-_UP_TO_KILL, _DEAD = 0.4, 0.1
-"""Parts of the traffic's time: before the kill, and from there to the new start."""
+_BEFORE_KILL, _DEAD = 0.25, 0.1
+"""Parts of the traffic's time: up to a kill, and from there to the new start."""
 _BESIDES_TRAFFIC = 6
 """Seconds, about, for starts and the verdict."""
 
@@ -57,8 +57,8 @@ def run_demo(url: str | None, *, seconds: float, replicas: int) -> bool:
     screen = Screen()
     screen.title(
         f"redisstore: {replicas} gateway{'s' * (replicas > 1)}, one store",
-        f"- they answer the same people at the same time; one is killed. Takes about "
-        f"{seconds + _BESIDES_TRAFFIC:.0f} s.",
+        "- they answer the same people, each message once, whoever is killed on the way. Takes "
+        f"about {seconds + _BESIDES_TRAFFIC:.0f} s.",
     )
     with _ended_by_sigterm(), prepared(url) as place:
         config = store_config(place.url, place.namespace, replica="demo")
@@ -93,8 +93,8 @@ class _Play:
                 f"{len(self._history.busy)} background processes hold their sessions",
                 f"(each lapses {HOLD_TTL:.0f} s after its last renewal: the dead pin nothing)",
             )
-            traffic, restart = self._exchange(seconds, replicas)
-            return self._prove(before, traffic, restart, self._prune())
+            traffic = self._exchange(seconds, replicas)
+            return self._prove(before, traffic, self._prune())
 
     def _introduce_server(self) -> None:
         info = self._store.server_info()
@@ -119,41 +119,44 @@ class _Play:
         )
         return self._entries()
 
-    def _exchange(self, seconds: float, replicas: int) -> tuple[Traffic, Restart]:
-        """Let people write, and one replica die and come back."""
+    def _exchange(self, seconds: float, replicas: int) -> Traffic:
+        """Let people write, and two replicas die in the middle of it and come back."""
         with Crew(self._place, replicas) as crew:
-            traffic = Traffic(crew, self._ledger, self._history.talkers())
+            traffic = Traffic(self._store, crew, self._ledger, self._history.talkers())
             picture = Picture(self._screen, self._store, crew, self._ledger, traffic)
-            victim = crew.replicas[0]
-            with self._screen.live(picture.drawn, picture.line) as look:
-                traffic.on_look = look
+            with self._screen.live(picture.drawn, picture.line) as draw:
+                traffic.on_look = lambda: self._look(draw)
                 self._screen.event(f"{replicas} gateways start, each a process of its own")
                 traffic.wait_until_ready()
-                self._screen.event("people write: several messages at once, to any gateway")
-                traffic.run(seconds * _UP_TO_KILL)
-                lost = traffic.kill(victim)
-                self._screen.event(
-                    f"{victim.name} is killed (kill -9), {lost} messages in flight", "bold red"
-                )
-                its_own = frozenset(
-                    key
-                    for key, entry in self._entries().items()
-                    if entry.replica == victim.name
-                    and not entry.suspended
-                    and not entry.resume_pending
-                )
-                traffic.run(seconds * _DEAD)
-                victim.start()
-                self._screen.event(f"{victim.name} starts anew; the others go on meanwhile")
-                traffic.run_until_ready()
-                self._screen.event(
-                    f"{victim.name} marks its {traffic.marked} interrupted sessions, and resumes",
-                    "green",
-                )
-                traffic.run(seconds * (1 - _UP_TO_KILL - _DEAD))
+                self._screen.event("people write to any gateway; some messages come twice")
+                for victim in (crew.replicas[0], crew.replicas[-1]):
+                    traffic.run(seconds * _BEFORE_KILL)
+                    self._kill(traffic, victim)
+                    traffic.run(seconds * _DEAD)
+                    victim.start()
+                    traffic.run_until_ready()
+                    self._screen.event(f"{victim.name} is back, under its name")
+                traffic.run(seconds * (1 - 2 * (_BEFORE_KILL + _DEAD)))
                 self._screen.event("no more messages; the last ones are answered")
                 traffic.drain()
-        return traffic, Restart(victim.name, its_own, traffic.marked)
+        return traffic
+
+    def _kill(self, traffic: Traffic, victim: Replica) -> None:
+        kill = traffic.kill(victim)
+        self._screen.event(
+            f"{victim.name} is killed (kill -9) in the middle of {len(kill.messages)} messages; "
+            "they will be delivered again",
+            "bold red",
+        )
+
+    def _look(self, draw: Callable[[], None]) -> None:
+        for kill in self._ledger.mended():
+            self._screen.event(
+                f"all {len(kill.messages)} messages that {kill.replica} left are answered, "
+                f"{time.monotonic() - kill.at:.1f} s after the kill",
+                "green",
+            )
+        draw()
 
     def _prune(self) -> Prune:
         """Remove what is older than the gateway's own limit: a rehearsal first."""
@@ -175,17 +178,16 @@ class _Play:
         )
         return Prune(expected, frozenset(removed), rehearsal, report)
 
-    def _prove(
-        self, before: Entries, traffic: Traffic, restart: Restart, prune: Prune
-    ) -> list[Check]:
+    def _prove(self, before: Entries, traffic: Traffic, prune: Prune) -> list[Check]:
         after = self._entries()
         faults = list(self._store.audit())
         held = [key for key in self._history.busy if self._store.list_holds(key)]
         checks = [
-            proof.all_answered(self._ledger),
+            proof.answered_once(self._ledger),
+            proof.one_turn_at_a_time(self._ledger),
+            proof.resumed_after_kills(self._ledger),
             proof.one_session_each(self._ledger, before, after, traffic.newcomers),
             proof.no_lost_count(self._ledger, before, after),
-            proof.marked_its_own(restart, after, self._ledger),
             proof.pruned_exactly(prune, before, after, self._ledger),
             proof.kept_what_lives(
                 after, held, self._history.busy, self._history.suspended, prune.report

@@ -20,7 +20,8 @@ _FRAMES_A_SECOND = 8
 _SECONDS_A_LINE = 1.0
 """How often a line tells of the traffic where there is no terminal."""
 _LABEL_WIDTH = 10
-_EVENTS_KEPT = 6
+_EVENTS_KEPT = 9
+_PROBLEMS_SHOWN = 10
 _BELOW_ITS_CLAIM = (0, 0, 0, 2)
 _PIPE_WIDTH = 200
 _ROOMY = 100
@@ -66,14 +67,17 @@ class Screen:
             self._row(Text(""), Text(f"{at:5.1f} s  {text}"))
 
     def check(self, check: Check) -> None:
-        """Show one part of the verdict; a failed one in red, with all that is wrong."""
+        """Show one part of the verdict; a failed one in red, with what is wrong."""
         good, bad = ("ok", "FAILED") if self._ascii else ("✓", "✗ FAILED")
         line = Text(good if check.holds else bad, "bold green" if check.holds else "bold red")
         line.append(f" {check.claim}", "" if check.holds else "bold red")
         self._row(Text(""), line)
         self._row(Text(""), Padding(Text(check.numbers, "dim"), _BELOW_ITS_CLAIM))
-        for problem in check.problems:
-            self._row(Text(""), Padding(Text(shown(problem), "red"), _BELOW_ITS_CLAIM))
+        problems = [shown(problem) for problem in check.problems[:_PROBLEMS_SHOWN]]
+        if more := len(check.problems) - len(problems):
+            problems.append(f"and {more:,} more")
+        for problem in problems:
+            self._row(Text(""), Padding(Text(problem, "red"), _BELOW_ITS_CLAIM))
 
     def verdict(self, failed: int, checks: int, seconds: float) -> None:
         """Say how it went as a whole."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 from redisstore.config import StoreConfig
 from redisstore.policy import SessionResetPolicy
 
-MESSAGES_AT_ONCE = 6
-"""How many messages a replica handles at the same time."""
+MESSAGES_AT_ONCE = 12
+"""How many messages a replica has in hand at the same time, those that wait for their turn too."""
 
 HOLD_TTL = 6.0
 """Seconds; short enough that holds are renewed before one's eyes, every 2 s."""
+
+TURN_TTL = 2.0
+"""Seconds for which a turn outlives its replica: so long are people kept waiting by a crash."""
 
 
 def store_config(url: str, namespace: str, replica: str) -> StoreConfig:
@@ -25,6 +28,11 @@ def store_config(url: str, namespace: str, replica: str) -> StoreConfig:
         group_sessions_per_user=True,
         thread_sessions_per_user=False,
         process_hold_ttl=HOLD_TTL,
+        turn_lease_ttl=TURN_TTL,
+        turn_wait=5.0,
+        message_id_ttl=3600.0,
+        # Whom every crash happens to meet is to keep the session all the same.
+        suspend_after_interruptions=0,
         # A machine that is busy with something else should make the demo slow, not wrong.
         deadline=30.0,
         socket_timeout=10.0,

@@ -1,4 +1,4 @@
-"""Who writes when, and to which replica: bursts of messages, several replicas at once for each."""
+"""Who writes when: bursts of messages, of one person several at once; and who is killed when."""
 
 from __future__ import annotations
 
@@ -6,39 +6,41 @@ import random
 import time
 from collections.abc import Callable, Sequence
 
+from redisstore.calls.running_turns import RunningTurn
 from redisstore.demo.crew import Crew, Replica, ReplicaFailed
-from redisstore.demo.ledger import Ledger
-from redisstore.demo.wire import Answered, Failed, Message, Ready, Report
+from redisstore.demo.ledger import Kill, Ledger
+from redisstore.demo.post import Post
+from redisstore.demo.wire import Message, Report
 from redisstore.keys import SessionKey
 from redisstore.source import SessionSource, build_session_key
+from redisstore.sync.store import SessionStore
 
 _NEWCOMERS_SHARE = 0.04
 _LARGEST_BURST = 4
-_THINKING = 0.01, 0.06
+_THINKING = 0.02, 0.12
 _NEW_NAMES = ("Amina", "Bela", "Chidi", "Dana", "Emre", "Freya", "Goran", "Hana", "Ines", "Jonas")
 _LOOK_SECONDS = 0.05
 _PATIENCE = 60.0
 """Seconds without a word from any replica after which the demo gives up."""
+_LAST_ANSWERS = 30.0
+"""Seconds for what is under way at the end; the proof names what took longer."""
 
 
 class Traffic:
-    """Sends messages to replicas as fast as they take them, and books what they report."""
+    """Has messages sent to replicas as fast as they take them, and books what they report."""
 
     def __init__(
-        self,
-        crew: Crew,
-        ledger: Ledger,
-        regulars: Sequence[SessionSource],
+        self, store: SessionStore, crew: Crew, ledger: Ledger, regulars: Sequence[SessionSource]
     ) -> None:
         self.on_look: Callable[[], None] = lambda: None
         """Called about 20 times a second, while anything happens."""
         self.newcomers: dict[SessionKey, SessionSource] = {}
-        self.marked = 0
-        """Sessions that a restarted replica marked as interrupted."""
+        self._store = store
         self._crew = crew
         self._ledger = ledger
+        self._post = Post(crew, ledger)
         self._regulars = regulars
-        self._next = 0
+        self._written = 0
         self._heard_at = time.monotonic()
 
     def run(self, seconds: float) -> None:
@@ -58,17 +60,24 @@ class Traffic:
             self._look()
 
     def drain(self) -> None:
-        """Book reports until every message is answered."""
-        while self._ledger.waiting:
+        """Deliver and book until every message is answered, or that takes too long."""
+        end = time.monotonic() + _LAST_ANSWERS
+        while self._post.is_busy and time.monotonic() < end:
             self._look()
 
-    def kill(self, victim: Replica) -> int:
-        """Kill a replica and return how many messages it had in flight."""
+    def kill(self, victim: Replica) -> Kill:
+        """Kill a replica as soon as it is in mid-turn; what it had in hand is delivered again."""
+        while not victim.running:
+            self._send_and_look()
         for replica, report in self._crew.kill(victim):
             self._note(replica, report)
-        lost, victim.in_flight = victim.in_flight, {}
-        self._ledger.note_killed(victim.name, lost)
-        return len(lost)
+        # The server may still have to read what the victim sent last; by the second look it has.
+        self._turns_of(victim)
+        turns = self._turns_of(victim)
+        return self._ledger.note_killed(victim.name, self._post.take_back(victim), turns)
+
+    def _turns_of(self, replica: Replica) -> list[RunningTurn]:
+        return [turn for turn in self._store.list_turns() if turn.replica == replica.name]
 
     def _someone_starts(self) -> bool:
         return any(replica.state == "starting" for replica in self._crew.replicas)
@@ -79,17 +88,24 @@ class Traffic:
         self._look()
 
     def _send_burst(self) -> bool:
-        """Let one person write several messages at once; false if the replicas are busy."""
-        free = {replica.name: replica.free for replica in self._crew.replicas}
-        if sum(free.values()) < _LARGEST_BURST:
+        """Let one person write several messages at once; false if everybody is busy."""
+        if sum(replica.free for replica in self._crew.replicas) < _LARGEST_BURST:
+            return False
+        idle = [one for one in self._regulars if not self._awaits_answer(one)]
+        if not idle:
             return False
         if random.random() < _NEWCOMERS_SHARE:
             source, size = self._newcomer(), random.randint(2, _LARGEST_BURST)
         else:
-            source, size = random.choice(self._regulars), random.randint(1, _LARGEST_BURST)
+            source, size = random.choice(idle), random.randint(1, _LARGEST_BURST)
         for _ in range(size):
-            self._send(random.choice([r for r in self._crew.replicas if r.free]), source)
+            if any(replica.free for replica in self._crew.replicas):
+                self._post.send(self._message(source))
         return True
+
+    def _awaits_answer(self, source: SessionSource) -> bool:
+        account = self._ledger.accounts.get(build_session_key(source))
+        return account is not None and bool(account.open)
 
     def _newcomer(self) -> SessionSource:
         name, number = random.choice(_NEW_NAMES), len(self.newcomers) + 1
@@ -97,19 +113,18 @@ class Traffic:
         self.newcomers[build_session_key(source)] = source
         return source
 
-    def _send(self, replica: Replica, source: SessionSource) -> None:
-        self._next += 1
-        message = Message(
-            number=self._next,
+    def _message(self, source: SessionSource) -> Message:
+        self._written += 1
+        return Message(
+            number=self._written,
             source=source,
             input_tokens=random.randint(100, 4000),
             output_tokens=random.randint(10, 900),
             thinking=random.uniform(*_THINKING),
         )
-        self._ledger.note_sent(build_session_key(source), message)
-        replica.send(message)
 
     def _look(self) -> None:
+        self._post.deliver_due()
         for replica, report in self._crew.reports(_LOOK_SECONDS):
             self._note(replica, report)
             self._heard_at = time.monotonic()
@@ -120,10 +135,4 @@ class Traffic:
 
     def _note(self, replica: Replica, report: Report) -> None:
         self._ledger.note(replica.name, report)
-        match report:
-            case Ready():
-                replica.state = "up"
-                self.marked += report.marked
-            case Answered() | Failed():
-                del replica.in_flight[report.number]
-                replica.answered += 1
+        self._post.take(replica, report)

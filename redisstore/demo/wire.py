@@ -11,7 +11,7 @@ from redisstore.source import SessionSource
 
 
 class Message(BaseModel):
-    """Demo to replica: a person wrote something."""
+    """A person wrote something."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -22,41 +22,72 @@ class Message(BaseModel):
     thinking: float
     """Seconds that the model takes for its answer."""
 
+    @property
+    def id(self) -> str:
+        """What its platform calls it, at every delivery."""
+        return f"message-{self.number}"
+
+
+class Delivery(BaseModel):
+    """Demo to replica: a message, maybe not for the first time, maybe not to this one alone."""
+
+    model_config = ConfigDict(frozen=True)
+
+    number: int
+    message: Message
+
 
 class Ready(BaseModel):
     """Replica to demo: it takes messages from now on."""
 
     kind: Literal["ready"] = "ready"
-    marked: int
-    """Sessions that it marked as interrupted: what it was busy with when it was killed."""
 
 
 class Begun(BaseModel):
-    """Replica to demo: the store has told it which session a message belongs to."""
+    """Replica to demo: the turn has begun, and this is what the store said about it."""
 
     kind: Literal["begun"] = "begun"
-    number: int
+    delivery: int
     session_key: SessionKey
     session_id: SessionId
+    fence: int
     created: bool
-    """Whether this very call made the session."""
+    """Whether this very turn made the session."""
+    resumed: bool
+    """Whether the session was marked: a turn before was lost with its replica."""
+    at: float
+    """Seconds of the monotonic clock, which all processes share; the turn had begun by then."""
 
 
 class Answered(BaseModel):
-    """Replica to demo: the store has acknowledged the tokens of a message."""
+    """Replica to demo: the store has taken the end of the turn, and its tokens."""
 
     kind: Literal["answered"] = "answered"
-    number: int
+    delivery: int
     session_id: SessionId
+    at: float
+    """Seconds of the monotonic clock; the turn had not ended yet."""
+
+
+class Refused(BaseModel):
+    """Replica to demo: the message was not for it to answer.
+
+    ``done``, ``running``, ``waiting``: the store knew the message; ``busy``: another turn had the
+    session for too long; ``lost``: its own turn lost the session, and the store took nothing of it.
+    """
+
+    kind: Literal["refused"] = "refused"
+    delivery: int
+    why: Literal["done", "running", "waiting", "busy", "lost"]
 
 
 class Failed(BaseModel):
     """Replica to demo: a message could not be handled."""
 
     kind: Literal["failed"] = "failed"
-    number: int
+    delivery: int
     error: str
 
 
-Report = Annotated[Ready | Begun | Answered | Failed, Field(discriminator="kind")]
+Report = Annotated[Ready | Begun | Answered | Refused | Failed, Field(discriminator="kind")]
 REPORTS: TypeAdapter[Report] = TypeAdapter(Report)
