@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from redisstore import NoSuchSession, SessionId, SessionStore
+from redisstore import NoSuchSession, SessionId, SessionKey, SessionStore, StaleWrite
 from redisstore.fields import to_ms
 
 from .lanes import key_of, source_of, unused_since
@@ -105,6 +105,44 @@ def chaos(
     return calls
 
 
+def stir(
+    store: SessionStore, names: Sequence[str], changes: int, seed: int
+) -> list[tuple[str, str, str]]:
+    """Make so many changes to lanes at random; each as it should be told: event, key, session id."""
+    chance, made = random.Random(seed), list[tuple[str, str, str]]()
+    while len(made) < changes:
+        name = chance.choice(names)
+        key, source = key_of(name), source_of(name)
+        match chance.randrange(6):
+            case 0 | 1:
+                entry = store.get_or_create_session(source, force_new=True)
+                kind = "created" if entry.version == 1 else "reset"
+                made.append((kind, key, entry.session_id))
+            case 2:
+                if reset := store.reset_session(key):
+                    made.append(("reset", key, reset.session_id))
+            case 3:
+                own = SessionId(f"own {seed}.{len(made)}")
+                if store.switch_session(key, own):
+                    made.append(("switched", key, own))
+            case 4:
+                bound = store.get_session(key)
+                if bound and _applied(store.mark_resume_pending, key, bound.session_id):
+                    made.append(("resume_pending", key, bound.session_id))
+            case _:
+                bound = store.get_session(key)
+                if bound and _applied(store.delete_session, key, bound.session_id):
+                    made.append(("deleted", key, bound.session_id))
+    return made
+
+
+def _applied(change: Callable[..., bool], key: SessionKey, session_id: SessionId) -> bool:
+    try:
+        return change(key, if_session_id=session_id)
+    except StaleWrite:
+        return False
+
+
 def _hold_what_may_be_gone(store: SessionStore, name: str) -> None:
     with suppress(NoSuchSession):
         store.take_hold(key_of(name), "a process", ttl=1)
@@ -140,5 +178,5 @@ _DRASTIC: tuple[Callable[[SessionStore, str], object], ...] = (
 )
 
 JOBS: dict[str, Callable[..., Any]] = {
-    job.__name__: job for job in (resolve, read, increment, hold, touch, prune, chaos)
+    job.__name__: job for job in (resolve, read, increment, hold, touch, prune, chaos, stir)
 }
