@@ -91,8 +91,8 @@ class Kill:
     at: float
     messages: frozenset[int]
     """What it had in hand and had not answered."""
-    turns: tuple[RunningTurn, ...]
-    """What it had begun with, as the store had it right afterwards."""
+    turns: int
+    """How many turns it was in the middle of, as the store had it right afterwards."""
 
 
 @dataclass
@@ -167,7 +167,7 @@ class Ledger:
     def note_killed(
         self, replica: str, in_hand: Iterable[Delivery], turns: Sequence[RunningTurn]
     ) -> Kill:
-        """Book a kill: what the replica had in hand, and which of its turns the store still has."""
+        """Book a kill: what the replica had in hand, and the turns it has left in the store."""
         cut_off: set[int] = set()
         for delivery in in_hand:
             fate = self._fate_of(delivery.number)
@@ -175,10 +175,15 @@ class Ledger:
             fate.died_with.append(replica)
             if not fate.is_answered:
                 cut_off.add(delivery.message.number)
-        for turn in turns:
-            if turn.fence is not None:
-                self.account(turn.session_key).cut_off.append(turn.fence)
-        kill = Kill(replica, time.monotonic(), frozenset(cut_off), tuple(turns))
+        # Some may be left from an earlier kill; those without a fence had not begun.
+        left = [
+            (turn.session_key, turn.fence)
+            for turn in turns
+            if turn.fence is not None and turn.fence not in self.account(turn.session_key).cut_off
+        ]
+        for session_key, fence in left:
+            self.account(session_key).cut_off.append(fence)
+        kill = Kill(replica, time.monotonic(), frozenset(cut_off), len(left))
         self.kills.append(kill)
         self._unmended.append(kill)
         return kill

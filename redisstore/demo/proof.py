@@ -173,7 +173,7 @@ def resumed_after_kills(ledger: Ledger) -> Check:
         "What a kill cut off was found, marked, and taken up again",
         "; ".join(
             f"{kill.replica} was killed with {len(kill.messages)} messages in hand, and "
-            f"{sum(turn.fence is not None for turn in kill.turns)} of them half answered"
+            f"{kill.turns} of them half answered"
             for kill in ledger.kills
         )
         or "nothing was cut off",
