@@ -108,7 +108,7 @@ def chaos(
 def stir(
     store: SessionStore, names: Sequence[str], changes: int, seed: int
 ) -> list[tuple[str, str, str]]:
-    """Make so many changes to lanes at random; each as it should be told: event, key, session id."""
+    """Make so many changes at random; each as it should be told: event, key, session id."""
     chance, made = random.Random(seed), list[tuple[str, str, str]]()
     while len(made) < changes:
         name = chance.choice(names)

@@ -1,4 +1,4 @@
-"""Every change that was acknowledged is in the event streams, once and in order, whoever made it."""
+"""Every acknowledged change is in the event streams, once and in order, whoever made it."""
 
 from __future__ import annotations
 
