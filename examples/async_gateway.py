@@ -1,4 +1,4 @@
-"""Many messages at once, by asyncio, and a long job that keeps its session alive meanwhile.
+"""Many messages at once, by asyncio, each twice; and a long job that keeps its session alive.
 
 It plays through by itself::
 
@@ -12,17 +12,28 @@ import argparse
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-from redisstore import AsyncSessionStore, SessionKey, SessionSource, StoreConfig
+from redisstore import (
+    AsyncSessionStore,
+    DuplicateMessage,
+    SessionKey,
+    SessionSource,
+    StoreConfig,
+    build_session_key,
+)
 
 MESSAGES = 20
 
 
-async def handle(store: AsyncSessionStore, source: SessionSource, text: str) -> SessionKey:
-    """Answer one message."""
-    entry = await store.get_or_create_session(source)
-    await asyncio.sleep(0.01)  # the model thinks; other messages go on
-    await store.update_session(entry.session_key, input_tokens=len(text), output_tokens=1)
-    return entry.session_key
+async def handle(store: AsyncSessionStore, source: SessionSource, number: int) -> str:
+    """Answer one message, unless it was answered, or somebody is at it."""
+    try:
+        # The messages of a person are handled one after the other; those of others go on.
+        async with store.turn(source, message_id=f"update-{number}") as turn:
+            await asyncio.sleep(0.01)  # the model thinks
+            await turn.end(input_tokens=5, output_tokens=1)
+    except DuplicateMessage:
+        return "refused"
+    return "answered"
 
 
 async def long_job(store: AsyncSessionStore, session_key: SessionKey) -> None:
@@ -46,17 +57,20 @@ async def main() -> None:
     config = StoreConfig(url=given.url, namespace="example", replica="async-example")
     async with AsyncSessionStore.from_url(config=config) as store:
         ada = SessionSource(platform="telegram", chat_id="42", user_id="7", user_name="Ada")
-        keys = await asyncio.gather(
-            *(handle(store, ada, f"message {number}") for number in range(MESSAGES))
+        twice = [number for number in range(MESSAGES) for _ in range(2)]
+        outcomes = await asyncio.gather(*(handle(store, ada, number) for number in twice))
+        print(
+            f"{MESSAGES} messages came twice, all at once: {outcomes.count('answered')} were "
+            f"answered, {outcomes.count('refused')} refused"
         )
-        print(f"{MESSAGES} messages at once reached {len(set(keys))} session")
 
-        await long_job(store, keys[0])
+        key = build_session_key(ada)
+        await long_job(store, key)
 
-        entry = await store.get_session(keys[0])
+        entry = await store.get_session(key)
         if entry is not None:
             print(f"{entry.session_key} has counted {entry.output_tokens} answers")
-        await store.delete_session(keys[0])
+        await store.delete_session(key)
 
 
 if __name__ == "__main__":

@@ -3,44 +3,53 @@
 Run it in two terminals at once, with two names, and talk to both as the same person::
 
     python examples/gateway.py --replica one
-    python examples/gateway.py --replica two
+    python examples/gateway.py --replica two --thinking 5
 
-Each line is a message, ``PERSON: TEXT``. They share an embedded server in the current user's data
-directory; ``--url redis://localhost:6379/0`` uses a Redis of yours.
+Each line is a message, ``PERSON: TEXT`` or ``PERSON/ID: TEXT``. With an id, a message that comes
+twice is answered once, whoever it comes to. They share an embedded server in the current user's
+data directory; ``--url redis://localhost:6379/0`` uses a Redis of yours.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import time
 
-from redisstore import SessionResetPolicy, SessionSource, SessionStore, StoreConfig
+from redisstore import (
+    DuplicateMessage,
+    SessionResetPolicy,
+    SessionSource,
+    SessionStore,
+    StoreConfig,
+    TurnBusy,
+)
 
 
-def answer(store: SessionStore, person: str, text: str) -> str:
-    """Handle one message: find its session, think, record what the thinking took."""
+def answer(
+    store: SessionStore, person: str, message_id: str | None, text: str, thinking: float
+) -> str:
+    """Handle one message: begin a turn, think, end it with what the thinking took."""
     source = SessionSource(platform="terminal", chat_id=person, user_name=person)
 
-    # One round trip. Any number of replicas that ask at once for the same person get the same
-    # session; the reset policy is applied on the way.
-    entry = store.get_or_create_session(source)
+    # One round trip: the message is noted, its session found or made, the reset policy applied.
+    # From here on the session is this turn's; other messages of the person wait, on any replica.
+    with store.turn(source, message_id=message_id) as turn:
+        if text == "/new":
+            fresh = store.reset_session(turn.session_key)
+            return f"a new conversation: {fresh.session_id if fresh else 'none'}"
 
-    if text == "/new":
-        fresh = store.reset_session(entry.session_key)
-        return f"a new conversation: {fresh.session_id if fresh else 'none'}"
+        # Whoever answered before may have died over it. Its message comes again, if the platform
+        # delivers what was not acknowledged.
+        apology = "(I was interrupted) " if turn.entry.resume_pending else ""
 
-    reply = f"{text.upper()}!"  # a language model would think for a while here
+        reply = f"{text.upper()}!"
+        time.sleep(thinking)  # a language model would be at work here
 
-    # Counters are added up in Redis: what another replica adds meanwhile is not lost.
-    # if_session_id: had the person reset the session meanwhile, StaleWrite would say so.
-    updated = store.update_session(
-        entry.session_key,
-        input_tokens=len(text.split()),
-        output_tokens=len(reply.split()),
-        if_session_id=entry.session_id,
-    )
-    total = updated.total_tokens if updated else 0
-    return f"{reply}  [session {entry.session_id}, {total} tokens so far]"
+        # One more round trip, and the message is done. Had this process been away for so long
+        # that another took over, TurnLost would say so, and nothing would be counted.
+        ended = turn.end(input_tokens=len(text.split()), output_tokens=len(reply.split()))
+    return f"{apology}{reply}  [session {ended.session_id}, {ended.total_tokens} tokens so far]"
 
 
 def main() -> None:
@@ -48,6 +57,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description="A tiny gateway.")
     options.add_argument("--url", default="embedded:")
     options.add_argument("--replica", default="one", help="a name that it keeps over a restart")
+    options.add_argument("--thinking", type=float, default=0, help="seconds for each answer")
     given = options.parse_args()
 
     config = StoreConfig(
@@ -56,13 +66,20 @@ def main() -> None:
         default_reset_policy=SessionResetPolicy(mode="idle", idle_minutes=24 * 60),
     )
     with SessionStore.from_url(config=config) as store:
-        # After a crash: mark what this replica was busy with, and no other replica's sessions.
-        interrupted = store.suspend_recently_active()
-        print(f"ready; {interrupted} sessions were interrupted", flush=True)
+        # After a crash, of this replica or another: mark the sessions that were in mid-turn.
+        print(f"ready; {store.recover_turns()} turns were cut off", flush=True)
         for line in sys.stdin:
-            person, _, text = line.strip().partition(": ")
-            if person and text:
-                print(answer(store, person, text), flush=True)
+            name, _, text = line.strip().partition(": ")
+            person, _, message_id = name.partition("/")
+            if not person or not text:
+                continue
+            try:
+                print(answer(store, person, message_id or None, text, given.thinking), flush=True)
+            except DuplicateMessage as known:
+                # Acknowledge it to the platform only if it is done; else let it come again.
+                print(f"no answer: {known}", flush=True)
+            except TurnBusy as busy:
+                print(f"no answer yet: {busy}", flush=True)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from redisstore.demo.picture import Picture
 from redisstore.demo.place import LOOK_SECONDS, Place, prepared
 from redisstore.demo.proof import Check, Entries, Prune
 from redisstore.demo.screen import Screen
-from redisstore.demo.settings import HOLD_TTL, store_config
+from redisstore.demo.settings import HOLD_TTL, TURN_TTL, store_config
 from redisstore.demo.traffic import Traffic
 from redisstore.keys import SessionKey
 from redisstore.sync.store import SessionStore
@@ -92,6 +92,11 @@ class _Play:
                 "hold",
                 f"{len(self._history.busy)} background processes hold their sessions",
                 f"(each lapses {HOLD_TTL:.0f} s after its last renewal: the dead pin nothing)",
+            )
+            self._screen.say(
+                "turns",
+                "one gateway at a time has a person's session, for one message; others wait",
+                f"(what a gateway was busy with when it died is free again after {TURN_TTL:.0f} s)",
             )
             traffic = self._exchange(seconds, replicas)
             return self._prove(before, traffic, self._prune())
