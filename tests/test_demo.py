@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -122,6 +123,32 @@ def test_a_lost_count_fails_the_demo(server: Server, capsys: pytest.CaptureFixtu
     assert "✓ One session id per person" in shown
     assert "1 of 8 checks FAILED." in shown
     assert keys_of_demos(server) == []
+
+
+def test_an_answer_given_twice_fails_the_demo(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended = threading.Event()
+
+    def forget_what_was_answered() -> None:
+        while not ended.wait(0.02):
+            for key in server.ask("KEYS", "{demo-*}:seen:*"):
+                server.ask("DEL", key)
+
+    with ThreadPoolExecutor(1) as saboteur:
+        planted = saboteur.submit(forget_what_was_answered)
+        try:
+            held = run_demo(server.url(), seconds=3, replicas=2)
+        finally:
+            ended.set()
+        planted.result()
+
+    shown = capsys.readouterr().out
+    assert not held
+    assert "✗ FAILED Every message was answered exactly once" in shown
+    assert re.search(r"message-\d+ of .*: expected 1 answer, found \d+, by gateway-", shown)
+    assert "✗ FAILED No token was lost, and none counted twice" in shown
+    assert "✓ Nobody was served by two gateways at the same time" in shown
 
 
 def test_a_second_session_id_fails_the_demo(
