@@ -3,6 +3,7 @@
 - `crew`: eight processes that start a job at the same moment, may be killed in it, and answer;
 - `worker`: what one of these processes runs;
 - `jobs`: what they can be told to do, each with a store of its own;
+- `crowd`: a turn of each process waiting for each lane, in an order that is known;
 - `ledger`: what was acknowledged to a process, readable after its death.
 """
 

@@ -15,6 +15,7 @@ from typing import Any
 from redisstore import NoSuchSession, SessionId, SessionKey, SessionStore, StaleWrite
 from redisstore.fields import to_ms
 
+from .crowd import take_turns
 from .lanes import key_of, source_of, unused_since
 from .ledger import Ledger
 
@@ -178,5 +179,6 @@ _DRASTIC: tuple[Callable[[SessionStore, str], object], ...] = (
 )
 
 JOBS: dict[str, Callable[..., Any]] = {
-    job.__name__: job for job in (resolve, read, increment, hold, touch, prune, chaos, stir)
+    job.__name__: job
+    for job in (resolve, read, increment, hold, touch, prune, chaos, stir, take_turns)
 }
