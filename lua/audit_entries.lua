@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
--- Check entries against the indexes, and put missing index members right if asked.
+-- Check entries, their holds and their turns against the indexes, and put missing index members right if
+-- asked. A turn that nothing would find again is made to look as if it had lapsed, so that it is found.
 --
 -- KEYS[1]  partition  {redisstore}:
 -- KEYS[2]  index      {redisstore}:updated_at
@@ -12,6 +13,8 @@
 local prefix, updated_at_index, repair = KEYS[1], KEYS[2], ARGV[1] == '1'
 local session_ids_index = prefix .. 'session_ids'
 local active_index = prefix .. 'active'
+local turns_index = prefix .. 'turns'
+local is_only = not string.find(prefix, '.', 1, true)
 
 -- shared: is_whole
 local function is_whole(text)
@@ -31,7 +34,7 @@ local function damaged_index(...)
 end
 -- end shared
 
-if damaged_index(updated_at_index, session_ids_index, active_index) then
+if damaged_index(updated_at_index, session_ids_index, active_index, turns_index) then
   return {}
 end
 
@@ -65,6 +68,25 @@ local function report(session_key, problem)
   faults[#faults + 1], faults[#faults + 2] = session_key, problem
 end
 
+local function check_turn(session_key)
+  local turn_key, queue_key = prefix .. 'turn:' .. session_key, prefix .. 'queue:' .. session_key
+  local kind, lapses = redis.call('TYPE', turn_key).ok, redis.call('ZSCORE', turns_index, session_key)
+  local queued = redis.call('TYPE', queue_key).ok
+  if kind ~= 'hash' and kind ~= 'none' or queued ~= 'list' and queued ~= 'none' then
+    report(session_key, 'has a turn or a queue of a wrong type')
+  elseif lapses and kind == 'none' then
+    report(session_key, 'is in the turns index, but has no turn')
+    if repair then
+      redis.call('ZREM', turns_index, session_key)
+    end
+  elseif not lapses and (kind == 'hash' or queued == 'list') then
+    report(session_key, 'has a ' .. (kind == 'hash' and 'turn' or 'queue') .. ', but is missing in the turns index')
+    if repair then
+      redis.call('ZADD', turns_index, 1, session_key)
+    end
+  end
+end
+
 for i = 2, #ARGV do
   local session_key = ARGV[i]
   local entry_key = prefix .. 'entry:' .. session_key
@@ -72,7 +94,7 @@ for i = 2, #ARGV do
   if problem then
     report(session_key, problem)
   elseif redis.call('EXISTS', entry_key) == 1 then
-    local values = redis.call('HMGET', entry_key, 'updated_at', 'session_id')
+    local values = redis.call('HMGET', entry_key, 'updated_at', 'session_id', 'id_home')
     local score = redis.call('ZSCORE', updated_at_index, session_key)
     if not score or tonumber(score) ~= tonumber(values[1]) then
       report(session_key, score and 'has another time in the updated_at index' or 'is missing in the updated_at index')
@@ -86,8 +108,15 @@ for i = 2, #ARGV do
       if repair then
         redis.call('ZADD', session_ids_index, 0, binding)
       end
+    elseif is_only and not values[3] and redis.call('ZLEXCOUNT', session_ids_index, '[' .. values[2] .. ' ',
+      '(' .. values[2] .. '!') > 1 then
+      report(session_key, 'shares its session id, but its turns would not exclude those of the others')
+      if repair then
+        redis.call('HSET', entry_key, 'id_home', prefix)
+      end
     end
   end
+  check_turn(session_key)
   local holds_key = prefix .. 'holds:' .. session_key
   if damaged_index(holds_key) then
     report(session_key, 'has holds of a wrong type')

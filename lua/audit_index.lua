@@ -3,7 +3,7 @@
 -- another id, are reported, and taken out if asked.
 --
 -- KEYS[1]  partition  {redisstore}:
--- KEYS[2]  index      {redisstore}:updated_at, :expiry, :active or :session_ids
+-- KEYS[2]  index      {redisstore}:updated_at, :expiry, :active, :turns, :session_ids or :locks
 -- ARGV[1]  skip       rank to begin at
 -- ARGV[2]  limit      members to look at, 1 to 1000
 -- ARGV[3]  repair     '1': take out members without an entry
@@ -13,7 +13,7 @@
 
 local prefix, index = KEYS[1], KEYS[2]
 local skip, limit, repair = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1'
-local is_bindings = index == prefix .. 'session_ids'
+local is_bindings, is_locks = index == prefix .. 'session_ids', index == prefix .. 'locks'
 
 -- shared: whole
 local function whole(number)
@@ -57,6 +57,8 @@ for _, member in ipairs(members) do
   local problem
   if is_bindings then
     problem = not is_bound(member) and 'is bound by no entry'
+  elseif is_locks then
+    problem = redis.call('EXISTS', prefix .. 'lock:' .. member) == 0 and 'has no lock'
   else
     problem = redis.call('EXISTS', prefix .. 'entry:' .. member) == 0 and 'has no entry'
   end

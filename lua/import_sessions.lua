@@ -17,6 +17,7 @@ local token, keep_ms = ARGV[1], ARGV[2]
 local rule_count, rules_at = tonumber(ARGV[3]), 4
 local session_ids_index = prefix .. 'session_ids'
 local expiry_index = prefix .. 'expiry'
+local is_only = not string.find(prefix, '.', 1, true)
 local TEN_YEARS_MS = 315360000000
 
 -- shared: clock
@@ -112,6 +113,45 @@ local function is_laid_out()
   return partitions and (partitions == '1') == (string.find(prefix, '.', 1, true) == nil)
 end
 -- end shared
+-- shared: lease
+-- Whether a lease still runs. One that lapses later than any can counts as lapsed: the clock was set back.
+local LONGEST_LEASE_MS = 300000
+local function is_leased(lapses)
+  lapses = tonumber(lapses or 0)
+  return lapses > now and lapses <= now + LONGEST_LEASE_MS
+end
+-- end shared
+-- shared: sharing
+-- Mark all entries here that are bound to an id as sharing it, so that their turns take its lock too.
+-- A turn that runs on it now gets the lock, if that lives here; else it is returned: session key and
+-- token. The second answer is how many entries there are.
+local function share(session_id, id_home, but_not)
+  local running, entries, lock_key = {}, 0, prefix .. 'lock:' .. session_id
+  local bound = redis.call('ZRANGE', prefix .. 'session_ids', '[' .. session_id .. ' ', '(' .. session_id .. '!', 'BYLEX')
+  for _, member in ipairs(bound) do
+    local session_key = string.sub(member, #session_id + 2)
+    local entry_key, turn_key = prefix .. 'entry:' .. session_key, prefix .. 'turn:' .. session_key
+    local values = redis.pcall('HMGET', entry_key, 'session_id', 'id_home', 'version')
+    if session_key ~= but_not and values[1] == session_id and is_whole(values[3]) then
+      entries = entries + 1
+      if values[2] ~= id_home then
+        redis.call('HSET', entry_key, 'id_home', id_home, 'version', whole(values[3] + 1))
+      end
+      local turn = redis.call('HMGET', turn_key, 'token', 'fence', 'session_id')
+      local lapses = redis.call('ZSCORE', prefix .. 'turns', session_key)
+      if turn[2] and turn[3] == session_id and is_leased(lapses) then
+        redis.call('HSET', turn_key, 'id_home', id_home)
+        if id_home == prefix and redis.call('EXISTS', lock_key) == 0 then
+          redis.call('HSET', lock_key, 'token', turn[1], 'session_key', session_key, 'replica', string.match(turn[1], '^[^/]+'))
+          redis.call('ZADD', prefix .. 'locks', whole(lapses), session_id)
+        end
+        running[#running + 1], running[#running + 2] = session_key, turn[1]
+      end
+    end
+  end
+  return running, entries
+end
+-- end shared
 -- shared: known_fields
 local KNOWN_FIELDS = {
   'session_id', 'created_at', 'updated_at', 'version', 'platform', 'chat_type', 'display_name', 'replica',
@@ -188,6 +228,12 @@ for i, row in ipairs(rows) do
       flat[#flat + 1], flat[#flat + 2] = field, value
     end
     redis.call('HSET', entry_key, unpack(flat))
+    if is_only then
+      local _, sharers = share(fields.session_id, prefix, row.session_key)
+      if sharers > 0 then
+        redis.call('HSET', entry_key, 'id_home', prefix)
+      end
+    end
   end
 end
 remember(cjson.encode(verdicts))

@@ -1,7 +1,8 @@
 -- Mark all entries here that are bound to an id as sharing it, so that their turns take its lock too.
--- Returns session key, token and lapse of each turn that runs on it now, and how many entries there are.
+-- A turn that runs on it now gets the lock, if that lives here; else it is returned: session key and
+-- token. The second answer is how many entries there are.
 local function share(session_id, id_home, but_not)
-  local running, entries = {}, 0
+  local running, entries, lock_key = {}, 0, prefix .. 'lock:' .. session_id
   local bound = redis.call('ZRANGE', prefix .. 'session_ids', '[' .. session_id .. ' ', '(' .. session_id .. '!', 'BYLEX')
   for _, member in ipairs(bound) do
     local session_key = string.sub(member, #session_id + 2)
@@ -16,7 +17,11 @@ local function share(session_id, id_home, but_not)
       local lapses = redis.call('ZSCORE', prefix .. 'turns', session_key)
       if turn[2] and turn[3] == session_id and is_leased(lapses) then
         redis.call('HSET', turn_key, 'id_home', id_home)
-        running[#running + 1], running[#running + 2], running[#running + 3] = session_key, turn[1], whole(lapses)
+        if id_home == prefix and redis.call('EXISTS', lock_key) == 0 then
+          redis.call('HSET', lock_key, 'token', turn[1], 'session_key', session_key, 'replica', string.match(turn[1], '^[^/]+'))
+          redis.call('ZADD', prefix .. 'locks', whole(lapses), session_id)
+        end
+        running[#running + 1], running[#running + 2] = session_key, turn[1]
       end
     end
   end

@@ -9,7 +9,11 @@ from redisstore.calls.call import Ask, Call, Context, Found, Sweep, as_text
 from redisstore.keys import Partition
 
 _PAGE = 100
-_KINDS_WITH_A_LANE = ("entry", "holds")
+_KINDS_OF_A_LANE = ("entry", "holds", "turn", "queue")
+_OTHER_KINDS = ("op", "wake", "seen", "lock", "lock_queue", "replica", "job")
+"""What lapses by itself, is checked from its index, or is of no session."""
+_INDEXES = ("updated_at", "session_ids", "expiry", "active", "turns", "locks")
+_SINGLE_KEYS = (*_INDEXES, "fence", "events", "meta", "replicas")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,28 +38,18 @@ def keys(context: Context, found: Iterable[bytes], *, repair: bool) -> Sweep[Fau
     for key in found:
         prefix, _, name = key.partition(b"}:")
         home = homes.get(prefix + b"}:")
-        kind, _, lane = name.partition(b":")
+        first, _, lane = name.partition(b":")
+        kind = first.decode(errors="replace")
         if home is None:
             yield Found(Fault(as_text(key), "belongs to no partition of this store"))
-        elif kind.decode(errors="replace") in _KINDS_WITH_A_LANE:
+        elif lane and kind in _KINDS_OF_A_LANE:
             lanes.setdefault(home, set()).add(lane)
-        elif key.decode(errors="replace") not in _known(home, context) and kind != b"op":
+        elif kind not in (_OTHER_KINDS if lane else _SINGLE_KEYS):
             yield Found(Fault(as_text(key), "is no key of this layout"))
     if lanes:
         replies = yield Ask([_entries(home, some, repair=repair) for home, some in lanes.items()])
         for faults in replies:
             yield from map(Found, faults)
-
-
-def _known(home: Partition, context: Context) -> tuple[str, ...]:
-    return (
-        home.updated_at,
-        home.session_ids,
-        home.expiry,
-        home.active,
-        home.meta,
-        context.space.meta,
-    )
 
 
 def _entries(home: Partition, lanes: set[bytes], *, repair: bool) -> Call[list[Fault]]:
@@ -69,7 +63,7 @@ def _entries(home: Partition, lanes: set[bytes], *, repair: bool) -> Call[list[F
 def indexes(context: Context, *, repair: bool) -> Sweep[Fault]:
     """Yield each index member that has no entry, page by page over all indexes."""
     for home in context.space.partitions:
-        for index in (home.updated_at, home.session_ids, home.expiry, home.active):
+        for index in (home.prefix + name for name in _INDEXES):
             rank: int | None = 0
             while rank is not None:
                 (answer,) = yield Ask([_page(home, index, rank, repair=repair)])

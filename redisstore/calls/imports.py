@@ -7,10 +7,11 @@ from itertools import islice
 from typing import Literal, TypeAlias, cast
 
 from redisstore.calls.call import Arg, Ask, Call, Context, Found, Sweep, new_token
+from redisstore.calls.sharing import share
 from redisstore.entry import SessionEntry
 from redisstore.errors import InvalidInput
 from redisstore.fields import check_size, encode_entry, flatten
-from redisstore.keys import Partition, SessionKey
+from redisstore.keys import Partition, SessionId, SessionKey
 
 Verdict: TypeAlias = Literal["created", "updated", "kept", "future", "damaged"]
 """What became of a row: stored, stored over an older one, or left out because what is stored is as
@@ -26,6 +27,8 @@ _ROWS_A_CALL = 50
 def sweep(context: Context, entries: Iterable[SessionEntry]) -> Sweep[Outcome]:
     """Yield each entry with what became of it; one that can't be stored, with the error."""
     rules = context.config.reset_rules.script_args(context.now())
+    met: set[SessionId] = set()
+    shared: set[SessionId] = set()
     for batch in _batches(iter(entries)):
         rows: list[tuple[SessionKey, tuple[SessionEntry, dict[str, str]]]] = []
         for entry in batch:
@@ -48,7 +51,12 @@ def sweep(context: Context, entries: Iterable[SessionEntry]) -> Sweep[Outcome]:
         )
         for (_, pairs), verdicts in zip(parts, replies, strict=True):
             for (_, (entry, _)), verdict in zip(pairs, verdicts, strict=True):
+                (shared if entry.session_id in met else met).add(entry.session_id)
                 yield Found((entry, verdict))
+    if context.space.partition_count > 1:
+        # An only partition has seen to it; several can't see one another's rows.
+        for session_id in shared:
+            yield from share(context, session_id)
 
 
 def _batches(entries: Iterator[SessionEntry]) -> Iterator[list[SessionEntry]]:

@@ -7,7 +7,8 @@ the lane bound, and its own next turn finds the lock taken.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from typing import Any
 
 from redisstore.calls import sessions
 from redisstore.calls.call import Ask, Call, Conditions, Context, Lease, Steps
@@ -42,7 +43,7 @@ def _bind(
     return bound[0]
 
 
-def share(context: Context, session_id: SessionId) -> Steps[None]:
+def share(context: Context, session_id: SessionId) -> Generator[Ask, Any, None]:
     """Have the turns of all lanes that are bound to an id exclude one another from now on."""
     homes = context.space.partitions
     replies = yield Ask([_share_call(context, home, session_id) for home in homes])
@@ -59,7 +60,7 @@ def _share_call(context: Context, home: Partition, session_id: SessionId) -> Cal
     def decode(reply: Sequence[bytes]) -> list[Lease]:
         return [
             Lease(SessionKey(key.decode()), token.decode(), 0, session_id)
-            for key, token in zip(reply[::3], reply[1::3], strict=True)
+            for key, token in zip(reply[::2], reply[1::2], strict=True)
         ]
 
     args = (session_id, context.space.home_of_id(session_id).prefix)

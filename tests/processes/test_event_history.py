@@ -50,8 +50,11 @@ def test_a_restart_with_an_append_only_file_loses_none(crew: Crew, backend: str)
             changes = [change for some in shift.finish() for change in some]
             told = _streams(store)
             _follow_all(told)
-            # A call that was repeated answers with the session as it is then, perhaps a later one.
-            assert _without_ids(Counter(changes)) == _without_ids(_events(told))
+            # A call that was repeated, one a process, answers with the session as it is then: a later
+            # one, or none. So what it made is told under another name than it was noted.
+            events = _events(told)
+            assert (Counter(changes) - events).total() <= crew.size
+            assert len(changes) <= events.total() <= len(changes) + crew.size
             assert list(store.audit()) == []
 
 
@@ -76,13 +79,6 @@ def _events(told: dict[SessionKey, list[Told]]) -> Counter[Change]:
         for key, some in told.items()
         for event in some
     )
-
-
-def _without_ids(changes: Counter[Change]) -> Counter[tuple[str, str]]:
-    counted: Counter[tuple[str, str]] = Counter()
-    for (kind, key, _), times in changes.items():
-        counted[kind, key] += times
-    return counted
 
 
 def _follow_all(told: dict[SessionKey, list[Told]]) -> None:
