@@ -50,8 +50,8 @@ def test_a_restart_with_an_append_only_file_loses_none(crew: Crew, backend: str)
             changes = [change for some in shift.finish() for change in some]
             told = _streams(store)
             _follow_all(told)
-            # A call that was repeated, one a process, answers with the session as it is then: a later
-            # one, or none. So what it made is told under another name than it was noted.
+            # A call that was repeated, one a process, answers with the session as it is then: a
+            # later one, or none. So what it made is told under another name than it was noted.
             events = _events(told)
             assert (Counter(changes) - events).total() <= crew.size
             assert len(changes) <= events.total() <= len(changes) + crew.size
