@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from benchmarks.workload import Workload
-from benchmarks.workloads import importing, json_file, memory, prune, resolve, round_trip
+from benchmarks.workloads import importing, json_file, memory, prune, resolve, round_trip, turns
 
 WORKLOADS: tuple[Workload, ...] = (
     prune.DISTINCT_TIMES,
     prune.EQUAL_TIMES,
     resolve.WORKLOAD,
+    turns.COST,
+    turns.CROWD,
     json_file.WORKLOAD,
     memory.WORKLOAD,
     round_trip.WORKLOAD,

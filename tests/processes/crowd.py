@@ -65,12 +65,10 @@ class Crowd:
         self._work = work
         self._shift = crew.begin([], store.config)
 
-    def serve(
-        self, waiting: Callable[[], int], when_in_line: Callable[[], object] = lambda: None
-    ) -> tuple[dict[str, float], list[Served]]:
+    def serve(self, waiting: Callable[[], int]) -> tuple[dict[str, float], list[Served]]:
         """Return when each lane was let go, and all turns as they were served.
 
-        ``waiting`` tells how many stand in line; ``when_in_line`` is called when all do.
+        ``waiting`` tells how many stand in line.
         """
         with ExitStack() as stack:
             first = {
@@ -84,7 +82,6 @@ class Crowd:
                     timeout=_PATIENCE,
                     message=f"{count} turns in line",
                 )
-            when_in_line()
             let_go = {}
             for name, turn in first.items():
                 let_go[name] = time.monotonic()
