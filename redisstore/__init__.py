@@ -1,12 +1,15 @@
 """Shared session state for the replicas of a chat gateway, kept in Redis."""
 
 from redisstore.aio.hold import AsyncProcessHold
+from redisstore.aio.maintenance import AsyncMaintenance
 from redisstore.aio.store import AsyncSessionStore
 from redisstore.aio.turn import AsyncTurn
 from redisstore.calls.counters import Counters
 from redisstore.calls.drain import Drained
+from redisstore.calls.expiry import ExpiredSession
 from redisstore.calls.listing import Counts
 from redisstore.calls.prune import PruneBatch, PruneReport
+from redisstore.calls.replicas import Replica
 from redisstore.calls.running_turns import RunningTurn
 from redisstore.config import StoreConfig
 from redisstore.entry import ModelOverride, SessionEntry
@@ -31,10 +34,12 @@ from redisstore.keys import SessionId, SessionKey
 from redisstore.policy import SessionResetPolicy
 from redisstore.source import SessionSource, build_session_key
 from redisstore.sync.hold import ProcessHold
+from redisstore.sync.maintenance import Maintenance
 from redisstore.sync.store import SessionStore
 from redisstore.sync.turn import Turn
 
 __all__ = [
+    "AsyncMaintenance",
     "AsyncProcessHold",
     "AsyncSessionStore",
     "AsyncTurn",
@@ -45,14 +50,17 @@ __all__ = [
     "Drained",
     "DuplicateMessage",
     "EntryTooLarge",
+    "ExpiredSession",
     "InvalidInput",
     "LayoutMismatch",
+    "Maintenance",
     "ModelOverride",
     "NoSuchSession",
     "ProcessHold",
     "PruneBatch",
     "PruneReport",
     "RedisStoreError",
+    "Replica",
     "ReplicaDraining",
     "RunningTurn",
     "SessionEntry",

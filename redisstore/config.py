@@ -82,6 +82,8 @@ class StoreConfig(BaseSettings):
     """So many turns in a row that were lost suspend a session; 0: never."""
     heartbeat_ttl: Annotated[float, Field(ge=1, le=3600)] = 15.0
     """How long a replica counts as alive after a heartbeat; one is sent every third of it."""
+    job_lease_ttl: Annotated[float, Field(ge=1, le=LONGEST_LEASE_TTL)] = 30.0
+    """How long a maintenance job outlives its replica; renewed between its steps."""
     finalize_claim_ttl: Annotated[float, Field(ge=1, le=3600)] = 60.0
     """How long a replica has an expired session to itself; renewed at a third."""
     finalize_attempts: Annotated[int, Field(ge=1, le=100)] = 3

@@ -150,6 +150,20 @@ class KeySpace:
         """The hash with layout version and partition count."""
         return meta_key(self.namespace)
 
+    @property
+    def root(self) -> str:
+        """What the keys begin with that stand at the same place whatever the partition count."""
+        return root_prefix(self.namespace)
+
+    @property
+    def replicas(self) -> str:
+        """The index of replicas, scored by when their heartbeat lapses."""
+        return self.root + "replicas"
+
+    def job(self, name: str) -> str:
+        """Name the hash of a job that one replica at a time does."""
+        return f"{self.root}job:{name}"
+
     @cached_property
     def partitions(self) -> tuple[Partition, ...]:
         """All partitions, by index."""

@@ -112,6 +112,7 @@ def test_every_public_method_says_how_to_see_it(name: str) -> None:
 
 def test_the_public_names_are_these() -> None:
     assert sorted(redisstore.__all__) == [
+        "AsyncMaintenance",
         "AsyncProcessHold",
         "AsyncSessionStore",
         "AsyncTurn",
@@ -122,14 +123,17 @@ def test_the_public_names_are_these() -> None:
         "Drained",
         "DuplicateMessage",
         "EntryTooLarge",
+        "ExpiredSession",
         "InvalidInput",
         "LayoutMismatch",
+        "Maintenance",
         "ModelOverride",
         "NoSuchSession",
         "ProcessHold",
         "PruneBatch",
         "PruneReport",
         "RedisStoreError",
+        "Replica",
         "ReplicaDraining",
         "RunningTurn",
         "SessionEntry",

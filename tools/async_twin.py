@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent / "redisstore"
-TWINS = ("sessions.py", "turns.py", "sweeps.py", "holds.py", "audits.py", "store.py")
+TWINS = ("sessions.py", "turns.py", "replicas.py", "sweeps.py", "holds.py", "audits.py", "store.py")
 
 _SIGNATURE = re.compile(r"^( *)def (\w+)(\(.*?\) -> (.*?):\n)", re.DOTALL | re.MULTILINE)
 _RUNS_CALLS = (
@@ -20,7 +20,7 @@ _RUNS_CALLS = (
     r"|self\._(?:keeper|turns)\.(?:close|drain)\("
 )
 _GENERATORS = ("_readable", "audit")
-_STAYS_PLAIN = ("Iterator[", "ProcessHold", "Turn")
+_STAYS_PLAIN = ("Iterator[", "ProcessHold", "Turn", "Maintenance")
 _RENAMED = {
     r"\bredisstore\.sync\b": "redisstore.aio",
     r"\bSessionStore\b": "AsyncSessionStore",
@@ -29,6 +29,8 @@ _RENAMED = {
     r"\bTurn\b": "AsyncTurn",
     r"\bTurnRegister\b": "AsyncTurnRegister",
     r"\bOnLost\b": "AsyncOnLost",
+    r"\bMaintenance\b": "AsyncMaintenance",
+    r"\bOnExpired\b": "AsyncOnExpired",
     r"\bSyncClient\b": "AsyncClient",
     r"\bIterator\b": "AsyncIterator",
     r"(, for )threads\b": r"\1asyncio",

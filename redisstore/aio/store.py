@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from redisstore.aio.audits import AuditOperations
 from redisstore.aio.holds import HoldOperations
+from redisstore.aio.replicas import ReplicaOperations
 from redisstore.aio.sessions import SessionOperations
 from redisstore.aio.sweeps import SweepOperations
-from redisstore.aio.turns import TurnOperations
 
 
 class AsyncSessionStore(
-    SessionOperations, TurnOperations, SweepOperations, HoldOperations, AuditOperations
+    SessionOperations, ReplicaOperations, SweepOperations, HoldOperations, AuditOperations
 ):
     """The sessions of a gateway, shared by all its replicas. For one event loop.
 

@@ -61,6 +61,11 @@ class AsyncTurnRegister:
         """How many turns run, and how many begin or wait."""
         return len(self._running), len(self._waiting)
 
+    @property
+    def draining(self) -> bool:
+        """Whether it begins no more turns."""
+        return self._draining
+
     async def begin(self, turn: AsyncTurn) -> tuple[Running, float]:
         """Begin a turn; what was sent in vain is given up."""
         wanted = turn.wanted

@@ -73,7 +73,7 @@ class TurnOperations(StoreBase):
 
         Their sessions are marked ``resume_pending``, reason ``replica_lost``; one that this happens
         to ``config.suspend_after_interruptions`` times in a row is suspended. Their lanes go to the
-        next in line. ``Maintenance`` does it every second. One round trip a partition, pipelined.
+        next in line. ``maintenance`` does it every second. One round trip a partition, pipelined.
 
         ``redis-cli ZRANGEBYSCORE '{redisstore}:turns' -inf 1763810553123``
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import secrets
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from redisstore.text import checked_text
 T = TypeVar("T")
 ItemT = TypeVar("ItemT")
 Arg: TypeAlias = str | bytes | int
+_NOT_IN_A_TOKEN = re.compile(r"[^!-.0-~]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,11 @@ class Context:
     """This machine's clock: it labels session ids and centres the daily boundaries, no more."""
     incarnation: str = field(default_factory=new_incarnation)
     """Names this process among those that have been the replica: hex digits."""
+
+    @property
+    def process(self) -> str:
+        """What tokens of this process begin with: its replica, made printable, and incarnation."""
+        return _NOT_IN_A_TOKEN.sub("-", self.config.replica) + "/" + self.incarnation
 
     @property
     def keep_ms(self) -> int:

@@ -1,10 +1,11 @@
-"""After a crash: mark what a replica was busy with."""
+"""After a crash: mark what a replica, or one that is dead, was busy with."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
 
+from redisstore.calls import replicas
 from redisstore.calls.call import (
     Ask,
     Call,
@@ -36,6 +37,7 @@ def suspend_recently_active(context: Context, max_age_seconds: float) -> Sweep[i
 
 
 def _sweep(context: Context, max_age_ms: int) -> Sweep[int]:
+    dead = yield from replicas.dead(context)
     since: str | int = ""
     for home in context.space.partitions:
         after: tuple[str | bytes, str | bytes] = ("", "")
@@ -44,7 +46,7 @@ def _sweep(context: Context, max_age_ms: int) -> Sweep[int]:
             call: Call[dict[str, bytes]] = Call(
                 "suspend_recently_active",
                 (home.prefix, home.updated_at),
-                (*args, new_token(), context.keep_ms),
+                (*args, new_token(), context.keep_ms, *dead),
                 _labelled,
             )
             (batch,) = yield Ask([call])

@@ -8,7 +8,6 @@ too, always after the lane.
 from __future__ import annotations
 
 import logging
-import re
 import secrets
 import time
 from collections.abc import Callable
@@ -54,7 +53,6 @@ LOOK_SLACK = 0.05
 _LONGEST_WAIT = 86_400.0
 _SLACK = 0.02
 """Seconds after a lease has lapsed at which one looks: the scripts count in milliseconds."""
-_NOT_IN_A_TOKEN = re.compile(r"[^!-.0-~]+")
 _log = logging.getLogger(__name__)
 
 
@@ -81,8 +79,7 @@ def request(
         named = checked_text("message_id", message_id, max_bytes=context.config.max_key_bytes)
     seconds = context.config.turn_wait if wait is None else wait
     checked_number("wait", seconds, lowest=0, highest=_LONGEST_WAIT, unit="seconds")
-    process = _NOT_IN_A_TOKEN.sub("-", context.config.replica) + "/" + context.incarnation
-    token = f"{process}/{secrets.token_hex(8)}"
+    token = f"{context.process}/{secrets.token_hex(8)}"
     return Request(source, key, named, seconds, token, new_session_id(context.now()))
 
 

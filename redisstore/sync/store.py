@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from redisstore.sync.audits import AuditOperations
 from redisstore.sync.holds import HoldOperations
+from redisstore.sync.replicas import ReplicaOperations
 from redisstore.sync.sessions import SessionOperations
 from redisstore.sync.sweeps import SweepOperations
-from redisstore.sync.turns import TurnOperations
 
 
 class SessionStore(
-    SessionOperations, TurnOperations, SweepOperations, HoldOperations, AuditOperations
+    SessionOperations, ReplicaOperations, SweepOperations, HoldOperations, AuditOperations
 ):
     """The sessions of a gateway, shared by all its replicas. Thread-safe.
 

@@ -104,8 +104,10 @@ class SweepOperations(StoreBase):
         """After a crash: mark as ``resume_pending`` what this replica handled last, and count it.
 
         Only sessions active within ``max_age_seconds`` whose last message ``config.replica``
-        handled; the reason is ``restart_interrupted``. Suspended and marked ones are passed over.
-        One round trip for each 100 recent sessions, partition after partition.
+        handled, or a replica that ``list_replicas`` shows as dead; the reason is
+        ``restart_interrupted``. Suspended and marked ones are passed over, and so are those with a
+        running turn. One round trip for the list of replicas, then one for each 100 recent
+        sessions, partition after partition.
 
         ``redis-cli HMGET '{redisstore}:entry:agent:main:telegram:dm:42' replica resume_pending``
         """

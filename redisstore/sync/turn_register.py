@@ -57,6 +57,11 @@ class TurnRegister:
         with self._changed:
             return len(self._running), len(self._waiting)
 
+    @property
+    def draining(self) -> bool:
+        """Whether it begins no more turns."""
+        return self._draining
+
     def begin(self, turn: Turn) -> tuple[Running, float]:
         """Begin a turn; what was sent in vain is given up."""
         wanted = turn.wanted

@@ -1,0 +1,148 @@
+"""Replicas: how one says that it lives, and the list of all."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import metadata
+from typing import Any, Literal, TypeAlias
+
+from redisstore.calls.call import Ask, Call, Context, Found, Steps, Sweep, as_labelled, as_text
+from redisstore.fields import from_ms
+
+ReplicaState: TypeAlias = Literal["up", "draining"]
+
+_PAGE = 100
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One replica, as it told of itself last; how many turns run and wait there, is of then."""
+
+    name: str
+    incarnation: str
+    """Tells this process from others that have had the name."""
+    started_at: datetime | None
+    beat_at: datetime | None
+    """Its last heartbeat."""
+    lapses_at: datetime
+    """When it counts as dead unless it beats again."""
+    alive: bool
+    """Whether it counts as alive, by the server's clock. The dead are listed for a day."""
+    state: ReplicaState
+    """``draining``: it begins no more turns, it is shutting down."""
+    host: str
+    pid: int | None
+    version: str
+    """Of redisstore."""
+    turns: int
+    waiting: int
+
+
+class Presence:
+    """What a replica tells of itself, from its first heartbeat on."""
+
+    def __init__(self) -> None:
+        self._started_at = ""
+        self._replaced = False
+
+    def beat(self, context: Context, turns: tuple[int, int], state: ReplicaState) -> Steps[None]:
+        """Say that this replica lives, with so many turns that run and wait."""
+        told = {
+            "state": state,
+            "turns": turns[0],
+            "waiting": turns[1],
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "version": metadata.version("redisstore"),
+        }
+        config, space = context.config, context.space
+        args = (
+            config.replica,
+            context.incarnation,
+            self._started_at,
+            int(config.heartbeat_ttl * 1000),
+            *(part for pair in told.items() for part in pair),
+        )
+        keys = (space.root, space.replicas)
+        call: Call[list[str]] = Call("heartbeat", keys, args, _texts)
+        (answer,) = yield Ask([call])
+        status, self._started_at = answer
+        if status == "replaced" and not self._replaced:
+            _log.warning(
+                "another process has the name %r now, and is listed as this replica: each needs a "
+                "name of its own, or its crash recovery marks sessions that live here",
+                config.replica,
+            )
+        self._replaced = status == "replaced"
+
+
+def leave(context: Context) -> Call[bool]:
+    """Take this replica off the list."""
+    space = context.space
+    args = (context.config.replica, context.incarnation)
+    return Call("leave", (space.root, space.replicas), args, lambda reply: reply == b"1")
+
+
+def sweep(context: Context) -> Sweep[Replica]:
+    """Yield all replicas."""
+    for found in (yield from _pages(context)):
+        yield Found(found)
+
+
+def dead(context: Context) -> Generator[Ask, Any, list[str]]:
+    """Return the names of those that are dead."""
+    return [one.name for one in (yield from _pages(context)) if not one.alive]
+
+
+def _pages(context: Context) -> Generator[Ask, Any, list[Replica]]:
+    space, found = context.space, list[Replica]()
+    while len(found) % _PAGE == 0:
+        args = (len(found), _PAGE)
+        (page,) = yield Ask([Call("list_replicas", (space.root, space.replicas), args, _decode)])
+        found += page
+        if not page:
+            break
+    return found
+
+
+def _texts(reply: Sequence[bytes]) -> list[str]:
+    return [as_text(part) for part in reply]
+
+
+def _decode(reply: Sequence[Any]) -> list[Replica]:
+    rows = zip(reply[::4], reply[1::4], reply[2::4], reply[3::4], strict=True)
+    return [_replica(*row) for row in rows]
+
+
+def _replica(name: bytes, lapses: bytes, status: bytes, flat: Sequence[bytes]) -> Replica:
+    fields = {label: as_text(value) for label, value in as_labelled(flat).items()}
+    return Replica(
+        name=as_text(name),
+        incarnation=fields.get("incarnation", ""),
+        started_at=_moment(fields, "started_at"),
+        beat_at=_moment(fields, "beat_at"),
+        lapses_at=from_ms(int(lapses)),
+        alive=status == b"alive",
+        state="draining" if fields.get("state") == "draining" else "up",
+        host=fields.get("host", ""),
+        pid=_number(fields, "pid"),
+        version=fields.get("version", ""),
+        turns=_number(fields, "turns") or 0,
+        waiting=_number(fields, "waiting") or 0,
+    )
+
+
+def _number(fields: Mapping[str, str], name: str) -> int | None:
+    text = fields.get(name, "")
+    return int(text) if text.isdecimal() else None
+
+
+def _moment(fields: Mapping[str, str], name: str) -> datetime | None:
+    number = _number(fields, name)
+    return None if number is None else from_ms(number)
