@@ -11,7 +11,6 @@ import asyncio
 import logging
 import os
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -26,8 +25,6 @@ from redisstore.entry import SessionEntry
 from redisstore.errors import DuplicateMessage, TurnBusy, TurnLost
 from redisstore.sync.store import SessionStore
 from redisstore.sync.turn import Turn
-
-_RECOVERY_SECONDS = 1.0
 
 
 def report(line: BaseModel) -> None:
@@ -76,23 +73,16 @@ def _handle(store: SessionStore, delivery: Delivery) -> None:
         report(_not_answered(delivery, error))
 
 
-def _look_after_turns(store: SessionStore, ended: threading.Event) -> None:
-    while not ended.wait(_RECOVERY_SECONDS):
-        store.recover_turns()
-
-
 def _serve_with_threads(config: StoreConfig) -> None:
-    ended = threading.Event()
-    with SessionStore.from_url(config=config) as store:
+    with (
+        SessionStore.from_url(config=config) as store,
+        store.maintenance(),
+        ThreadPoolExecutor(max_workers=MESSAGES_AT_ONCE) as pool,
+    ):
         store.count_sessions()
-        caretaker = threading.Thread(target=_look_after_turns, args=(store, ended))
-        caretaker.start()
-        with ThreadPoolExecutor(max_workers=MESSAGES_AT_ONCE) as pool:
-            report(Ready())
-            for line in sys.stdin.buffer:
-                pool.submit(_handle, store, Delivery.model_validate_json(line))
-        ended.set()
-        caretaker.join()
+        report(Ready())
+        for line in sys.stdin.buffer:
+            pool.submit(_handle, store, Delivery.model_validate_json(line))
 
 
 async def _handle_async(
@@ -113,27 +103,21 @@ async def _handle_async(
             report(_not_answered(delivery, error))
 
 
-async def _look_after_turns_async(store: AsyncSessionStore) -> None:
-    while True:
-        await asyncio.sleep(_RECOVERY_SECONDS)
-        await store.recover_turns()
-
-
 async def _serve_with_asyncio(config: StoreConfig) -> None:
     inbox = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(inbox), sys.stdin)
     places = asyncio.Semaphore(MESSAGES_AT_ONCE)
-    async with AsyncSessionStore.from_url(config=config) as store:
+    async with (
+        AsyncSessionStore.from_url(config=config) as store,
+        store.maintenance(),
+        asyncio.TaskGroup() as messages,
+    ):
         await store.count_sessions()
-        async with asyncio.TaskGroup() as tasks:
-            caretaker = tasks.create_task(_look_after_turns_async(store))
-            async with asyncio.TaskGroup() as messages:
-                report(Ready())
-                while line := await inbox.readline():
-                    delivery = Delivery.model_validate_json(line)
-                    messages.create_task(_handle_async(store, delivery, places))
-            caretaker.cancel()
+        report(Ready())
+        while line := await inbox.readline():
+            delivery = Delivery.model_validate_json(line)
+            messages.create_task(_handle_async(store, delivery, places))
 
 
 def main() -> None:

@@ -27,6 +27,8 @@ def store_config(url: str, namespace: str, replica: str) -> StoreConfig:
         reset_by_type={},
         group_sessions_per_user=True,
         thread_sessions_per_user=False,
+        # The replicas' hourly prune is off: the demo prunes where one can see it.
+        session_store_max_age_days=0,
         process_hold_ttl=HOLD_TTL,
         turn_lease_ttl=TURN_TTL,
         turn_wait=5.0,
