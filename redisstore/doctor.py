@@ -30,7 +30,7 @@ class Finding:
 
     severity: Severity
     check: str
-    """What was looked at: ``server``, ``persistence``, ``memory``, ``layout`` or ``invariants``."""
+    """What was looked at: ``server``, ``persistence``, ``memory``, ``layout``, ``replicas`` ..."""
     message: str
     advice: str = ""
     """Empty where there is nothing to do."""
@@ -61,6 +61,7 @@ def examine(store: SessionStore, *, repair: bool = False) -> Iterator[Finding]:
     count = context.space.partition_count
     what = "1 partition" if count == 1 else f"{count} partitions"
     yield Finding("ok", "layout", f"version {LAYOUT_VERSION}, {what}")
+    yield from _dead_replicas(store)
     yield from _repaired(store) if repair else _invariants(store)
 
 
@@ -130,6 +131,19 @@ def judge_memory(info: ServerInfo) -> Iterator[Finding]:
         yield Finding("warning", "memory", of_limit, advice)
     else:
         yield Finding("ok", "memory", of_limit)
+
+
+def _dead_replicas(store: SessionStore) -> Iterator[Finding]:
+    """Name the replicas that went without a word; others take up what they had in hand."""
+    try:
+        for one in store.list_replicas():
+            if not one.alive:
+                last = f"{one.beat_at:%Y-%m-%d %H:%M:%S} UTC" if one.beat_at else "an unknown time"
+                message = f"replica {one.name} is dead, its last heartbeat was at {last}"
+                advice = "start it again, or let it be: it leaves the list a day after it died"
+                yield Finding("warning", "replicas", message, advice)
+    except CorruptEntry as error:
+        yield Finding("fault", "replicas", str(error), "remove that key: each heartbeat fills it")
 
 
 _SOUND = Finding("ok", "invariants", "every entry has its index members, every member its entry")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,19 @@ import pytest
 import redis
 
 from redisstore import SessionId, SessionKey, StoreConfig
-from redisstore.calls import audit, holds, imports, listing, prune, recovery, sessions
-from redisstore.calls.call import Ask, Call, Conditions, Context, Sweep
+from redisstore.calls import (
+    audit,
+    expiry,
+    holds,
+    imports,
+    jobs,
+    listing,
+    prune,
+    recovery,
+    replicas,
+    sessions,
+)
+from redisstore.calls.call import Ask, Call, Conditions, Context
 from redisstore.calls.layout import Opening
 from redisstore.fields import FIELDS
 from redisstore.keys import KeySpace
@@ -32,11 +43,16 @@ README = ROOT / "lua" / "README.md"
 KEY = SessionKey("agent:main:telegram:dm:42")
 CONTEXT = Context(KeySpace("redisstore"), StoreConfig())
 ANY = Conditions()
+EXPIRED = expiry.ExpiredSession(aged("42", timedelta(0)), attempt=1)
+CLAIM = expiry.Claim(expiry.ClaimName(KEY, "by-hand/0/1"), EXPIRED, ttl=60, asked_at=0)
 PRUNE = "redis-cli --eval lua/prune.lua '{redisstore}:' '{redisstore}:updated_at'"
 
 
-def asked(sweep: Sweep[Any]) -> Call[Any]:
+def asked(sweep: Generator[Any, Any, Any], *answers: Any) -> Call[Any]:
+    """Return the call that an operation asks for, after so many answers."""
     step = next(sweep)
+    for answer in answers:
+        step = sweep.send([answer])
     assert isinstance(step, Ask)
     return step.calls[0]
 
@@ -44,14 +60,20 @@ def asked(sweep: Sweep[Any]) -> Call[Any]:
 CALLS: dict[str, Callable[[], Call[Any]]] = {
     "audit_entries": lambda: asked(audit.keys(CONTEXT, [b"{redisstore}:entry:k"], repair=False)),
     "audit_index": lambda: asked(audit.indexes(CONTEXT, repair=False)),
+    "claim_expired": lambda: asked(expiry.claim(CONTEXT)),
     "clear_resume_pending": lambda: sessions.clear_resume_pending(CONTEXT, KEY, ANY),
     "count_sessions": lambda: listing.counts(CONTEXT)[0],
     "delete_session": lambda: sessions.delete(CONTEXT, KEY, ANY),
+    "finish_expired": lambda: expiry.finish(CONTEXT, CLAIM, "done"),
+    "finish_job": lambda: jobs.finish(CONTEXT, jobs.JOBS[0], "by-hand/0/1", done=True),
     "get_or_create_session": lambda: sessions.get_or_create(CONTEXT, source("42"), force_new=True),
     "get_session": lambda: sessions.get(CONTEXT, KEY),
+    "heartbeat": lambda: asked(replicas.Presence().beat(CONTEXT, (0, 0), "up")),
     "hold_processes": lambda: holds.take(CONTEXT, (KEY, "p"), None),
     "import_sessions": lambda: asked(imports.sweep(CONTEXT, [aged("42", timedelta(0))])),
+    "leave": lambda: replicas.leave(CONTEXT),
     "list_holds": lambda: holds.listed(CONTEXT, KEY),
+    "list_replicas": lambda: asked(replicas.sweep(CONTEXT)),
     "list_sessions": lambda: asked(
         listing.newest_first(CONTEXT, active_minutes=None, limit=None, only=None)
     ),
@@ -60,11 +82,14 @@ CALLS: dict[str, Callable[[], Call[Any]]] = {
     "open_store": lambda: Opening(StoreConfig(), clustered=False).call(claim=True),
     "prune": lambda: asked(prune.sweep(CONTEXT, max_age_days=1, before=None, dry_run=False)),
     "release_process": lambda: holds.release(CONTEXT, (KEY, "p")),
+    "renew_claims": lambda: asked(expiry.renew(CONTEXT, [CLAIM.name])),
+    "renew_job": lambda: jobs.renew(CONTEXT, jobs.JOBS[0], "by-hand/0/1"),
     "reset_session": lambda: sessions.reset(CONTEXT, KEY, "name", ANY),
     "set_model_override": lambda: sessions.set_model_override(CONTEXT, KEY, None, ANY),
-    "suspend_recently_active": lambda: asked(recovery.suspend_recently_active(CONTEXT, 120)),
+    "suspend_recently_active": lambda: asked(recovery.suspend_recently_active(CONTEXT, 120), []),
     "suspend_session": lambda: sessions.suspend(CONTEXT, KEY, ANY),
     "switch_session": lambda: sessions.switch(CONTEXT, KEY, SessionId("s"), ANY),
+    "take_job": lambda: jobs.take(CONTEXT, jobs.JOBS[0], "by-hand/0/1"),
     "update_session": lambda: sessions.update(
         CONTEXT,
         KEY,

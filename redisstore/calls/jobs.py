@@ -40,8 +40,10 @@ JOBS = (Job("turns", 1.0, leases.recover_all), Job("prune", 3600.0, _prune))
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
-    status: str
+class Offer:
+    """What became of asking for a job: ``taken``, or when to ask again."""
+
+    taken: bool
     seconds: float
 
 
@@ -58,6 +60,7 @@ class Worker:
         self._stopping = stopping
         self._clock = clock
         self._number = secrets.token_hex(4)
+        self._sure_until = 0.0
 
     @property
     def pause_after_failure(self) -> float:
@@ -70,18 +73,19 @@ class Worker:
         A failure leaves it taken; then the next look goes on with it, or another replica takes it
         when the lease has lapsed.
         """
-        key = (context.space.root, context.space.job(self.job.name))
         token = f"{context.process}/{self._number}"
-        lease = _Lease(context, key, token, self._clock)
-        answer = yield from lease.take(self.job.interval)
-        if answer.status != "taken":
+        asked_at = self._clock()
+        offers: list[Offer] = yield Ask([take(context, self.job, token)])
+        (offer,) = offers
+        if not offer.taken:
             # Whoever has it may well finish or die before its lease is over.
-            return jittered(min(answer.seconds, self.job.interval))
-        done = yield from self._do(context, lease)
-        yield Ask([Call("finish_job", key, (token, "1" if done else ""), as_bool)])
+            return jittered(min(offer.seconds, self.job.interval))
+        self._sure_until = asked_at + context.config.job_lease_ttl
+        done = yield from self._do(context, token)
+        yield Ask([finish(context, self.job, token, done=done)])
         return jittered(self.job.interval)
 
-    def _do(self, context: Context, lease: _Lease) -> Generator[Ask | Wait, Any, bool]:
+    def _do(self, context: Context, token: str) -> Generator[Ask | Wait, Any, bool]:
         work, answers = self.job.work(context), None
         while True:
             try:
@@ -93,43 +97,39 @@ class Worker:
                 continue
             if self._stopping():
                 return False
-            if not (yield from lease.keep()):
+            if not (yield from self._keep(context, token)):
                 _log.warning("job %s was lost while it was done; another does it", self.job.name)
                 return False
             answers = yield step
 
-
-class _Lease:
-    """The lease of a job, as this process knows it by its own clock."""
-
-    def __init__(
-        self, context: Context, key: tuple[str, str], token: str, clock: Callable[[], float]
-    ) -> None:
-        self._ttl = context.config.job_lease_ttl
+    def _keep(self, context: Context, token: str) -> Generator[Ask, Any, bool]:
+        """Renew the lease when a third has passed; whether it is sure to last another step."""
+        ttl, asked_at = context.config.job_lease_ttl, self._clock()
+        if self._sure_until - asked_at < 2 / 3 * ttl:
+            (kept,) = yield Ask([renew(context, self.job, token)])
+            self._sure_until = asked_at + ttl if kept else 0.0
         # A step takes as long as its calls may be repeated.
-        self._margin = min(context.config.deadline, self._ttl / 2)
-        self._replica = context.config.replica
-        self._key = key
-        self._token = token
-        self._clock = clock
-        self._sure_until = 0.0
+        longest_step = min(context.config.deadline, ttl / 2)
+        return self._clock() + longest_step < self._sure_until
 
-    def take(self, interval: float) -> Steps[_Answer]:
-        asked_at = self._clock()
-        args = (self._token, self._replica, int(self._ttl * 1000), int(interval * 1000))
-        call = Call("take_job", self._key, args, _read_answer)
-        answers: list[_Answer] = yield Ask([call])
-        self._sure_until = asked_at + self._ttl
-        return answers[0]
 
-    def keep(self) -> Generator[Ask, Any, bool]:
-        """Renew it when a third has passed; whether it is sure to last for another step."""
-        asked_at = self._clock()
-        if self._sure_until - asked_at < 2 / 3 * self._ttl:
-            args = (self._token, int(self._ttl * 1000))
-            (kept,) = yield Ask([Call("renew_job", self._key, args, as_bool)])
-            self._sure_until = asked_at + self._ttl if kept else 0.0
-        return self._clock() + self._margin < self._sure_until
+def take(context: Context, job: Job, token: str) -> Call[Offer]:
+    """Take a job, if it is due and nobody has it."""
+    config = context.config
+    lease_ms, interval_ms = int(config.job_lease_ttl * 1000), int(job.interval * 1000)
+    args = (token, config.replica, lease_ms, interval_ms)
+    return Call("take_job", _keys(context, job), args, _read_offer)
+
+
+def renew(context: Context, job: Job, token: str) -> Call[bool]:
+    """Keep a job; false: it is lost."""
+    lease_ms = int(context.config.job_lease_ttl * 1000)
+    return Call("renew_job", _keys(context, job), (token, lease_ms), as_bool)
+
+
+def finish(context: Context, job: Job, token: str, *, done: bool) -> Call[bool]:
+    """Give a job back."""
+    return Call("finish_job", _keys(context, job), (token, "1" if done else ""), as_bool)
 
 
 def jittered(seconds: float) -> float:
@@ -137,5 +137,9 @@ def jittered(seconds: float) -> float:
     return seconds * random.uniform(0.8, 1.2)
 
 
-def _read_answer(reply: Sequence[bytes]) -> _Answer:
-    return _Answer(reply[0].decode(), int(reply[1]) / 1000)
+def _keys(context: Context, job: Job) -> tuple[str, str]:
+    return context.space.root, context.space.job(job.name)
+
+
+def _read_offer(reply: Sequence[bytes]) -> Offer:
+    return Offer(reply[0] == b"taken", int(reply[1]) / 1000)

@@ -158,7 +158,12 @@ OPERATIONS: Sequence[Operation] = (
         before=_old,
         calls=_every,
     ),
-    Operation("suspend_recently_active", lambda s: s.suspend_recently_active(), calls=_every),
+    Operation(
+        "suspend_recently_active",
+        lambda s: s.suspend_recently_active(),
+        calls=lambda partitions: 1 + partitions,
+    ),
+    _reading("list_replicas", lambda s: s.list_replicas(), streams=True),
     Operation(
         "import_sessions",
         lambda s: s.import_sessions([OLD, OLDER]),

@@ -36,14 +36,15 @@ class Clock(Protocol):
 
 
 class ServerClock:
-    """The server's clock, in every partition of one store.
+    """The server's clock, in every partition of one store and beside what is of no partition.
 
     ``client`` must reach the server that the store uses; it may be another connection.
     """
 
     def __init__(self, client: SyncClient, space: KeySpace, start: datetime) -> None:
         self._client = client
-        self._keys = [f"{{{home.tag}}}clock" for home in space.partitions]
+        prefixes = {space.root, *(home.prefix for home in space.partitions)}
+        self._keys = [prefix.replace(":", "clock") for prefix in prefixes]
         self.set(start)
 
     def now(self) -> datetime:
