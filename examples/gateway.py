@@ -65,9 +65,10 @@ def main() -> None:
         replica=given.replica,
         default_reset_policy=SessionResetPolicy(mode="idle", idle_minutes=24 * 60),
     )
-    with SessionStore.from_url(config=config) as store:
-        # After a crash, of this replica or another: mark the sessions that were in mid-turn.
-        print(f"ready; {store.recover_turns()} turns were cut off", flush=True)
+    # Maintenance is what replicas do for one another: whoever lives looks after the turns that a
+    # crash cut off, marks their sessions as interrupted, and prunes what is old.
+    with SessionStore.from_url(config=config) as store, store.maintenance():
+        print("ready", flush=True)
         for line in sys.stdin:
             name, _, text = line.strip().partition(": ")
             person, _, message_id = name.partition("/")

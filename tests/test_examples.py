@@ -43,7 +43,7 @@ def test_two_gateways_answer_one_person_in_one_session(server: Server) -> None:
     ready, first = run(server, "gateway.py", "--replica", "one", typed="ada: hello\n")
     _, second = run(server, "gateway.py", "--replica", "two", typed="ada: how are you\n")
 
-    assert ready == "ready; 0 turns were cut off"
+    assert ready == "ready"
     session = re.search(r"HELLO!  \[session (\S+), 2 tokens so far\]", first)
     assert session
     assert f"HOW ARE YOU!  [session {session[1]}, 8 tokens so far]" in second
@@ -82,7 +82,7 @@ def test_a_message_whose_gateway_was_killed_is_answered_by_another(server: Serve
             victim.wait()
             wait_until(lambda: next(store.list_turns()).lapsed, message="its lease to lapse")
 
-    ready, answer = run(
+    _, answer = run(
         server,
         "gateway.py",
         "--replica",
@@ -92,7 +92,6 @@ def test_a_message_whose_gateway_was_killed_is_answered_by_another(server: Serve
         "the session is resume_pending now\n",
     )
 
-    assert ready == "ready; 1 turns were cut off"
     assert answer.startswith("(I was interrupted) HELLO!")
     assert "2 tokens so far" in answer
 
