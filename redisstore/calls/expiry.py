@@ -83,7 +83,9 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class Claimed:
+    """What was claimed by one call, and whether there may be more."""
+
     more: bool
     expired: Sequence[tuple[SessionKey, ExpiredSession]]
 
@@ -100,7 +102,7 @@ def claim(context: Context, clock: Callable[[], float] = time.monotonic) -> Step
         limit = max(1, _BATCH // len(some))
         while some:
             asked_at = clock()
-            found: list[_Found] = yield Ask([_claim(context, h, token, limit) for h in some])
+            found: list[Claimed] = yield Ask([claim_call(context, h, token, limit) for h in some])
             ttl = context.config.finalize_claim_ttl
             claims = [
                 Claim(ClaimName(key, token), expired, ttl, asked_at)
@@ -113,7 +115,8 @@ def claim(context: Context, clock: Callable[[], float] = time.monotonic) -> Step
     return []
 
 
-def _claim(context: Context, home: Partition, token: str, limit: int) -> Call[_Found]:
+def claim_call(context: Context, home: Partition, token: str, limit: int) -> Call[Claimed]:
+    """Claim some expired sessions of one partition."""
     config = context.config
     args = (
         token,
@@ -128,7 +131,7 @@ def _claim(context: Context, home: Partition, token: str, limit: int) -> Call[_F
     )
 
 
-def _read_found(home: Partition, reply: Sequence[Any]) -> _Found:
+def _read_found(home: Partition, reply: Sequence[Any]) -> Claimed:
     more, damaged, given_up, *rows = reply
     for key in damaged:
         _log.warning("%sentry:%s is damaged and was not finalized", home.prefix, as_text(key))
@@ -145,7 +148,7 @@ def _read_found(home: Partition, reply: Sequence[Any]) -> _Found:
         else:
             tries = int(as_labelled(flat)["finalize_tries"])
             expired.append((key, ExpiredSession(entry, tries)))
-    return _Found(more == b"1", expired)
+    return Claimed(more == b"1", expired)
 
 
 def renew(
