@@ -14,7 +14,7 @@
 -- ARGV[9]  ...            the rules
 -- Returns  field, value, field, value ...; empty: no such session
 -- Errors   CORRUPT, STALE, LOST, CLOCKSKEW
--- Example  redis-cli --eval lua/reset_session.lua '{redisstore}:' '{redisstore}:entry:agent:main:telegram:dm:42' , 20261122_112233_deadbeef0123 '' '' 0 '' '' 0
+-- Example  redis-cli --eval lua/reset_session.lua '{redisstore}:' '{redisstore}:entry:agent:main:telegram:dm:42' , 20261122_112233_deadbeef0123 '' '' 0 '' '' '' 0
 
 local proposed_id, display_name = ARGV[1], ARGV[2]
 local token, keep_ms, if_session_id, if_version, if_turn = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]

@@ -16,7 +16,7 @@
 -- ARGV[11]  ...               the rules, then the increments
 -- Returns   field, value, field, value ...; empty: no such session
 -- Errors    CORRUPT, STALE, LOST, LIMIT, CLOCKSKEW
--- Example   redis-cli --eval lua/update_session.lua '{redisstore}:' '{redisstore}:entry:agent:main:telegram:dm:42' , '' 0 '' '' '' 1200 '' 1 0 output_tokens 250
+-- Example   redis-cli --eval lua/update_session.lua '{redisstore}:' '{redisstore}:entry:agent:main:telegram:dm:42' , '' 0 '' '' '' '' 1200 '' 1 0 output_tokens 250
 
 local token, keep_ms, if_session_id, if_version, if_turn = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local replica, last_prompt, cost_status = ARGV[6], ARGV[7], ARGV[8]

@@ -20,13 +20,19 @@ from redisstore.calls import (
     holds,
     imports,
     jobs,
+    leases,
     listing,
+    locks,
     prune,
     recovery,
     replicas,
+    running_turns,
     sessions,
+    sharing,
+    turns,
 )
-from redisstore.calls.call import Ask, Call, Conditions, Context
+from redisstore.calls.call import Ask, Call, Conditions, Context, Lease
+from redisstore.calls.counters import Counters
 from redisstore.calls.layout import Opening
 from redisstore.fields import FIELDS
 from redisstore.keys import KeySpace
@@ -45,6 +51,10 @@ CONTEXT = Context(KeySpace("redisstore"), StoreConfig())
 ANY = Conditions()
 EXPIRED = expiry.ExpiredSession(aged("42", timedelta(0)), attempt=1)
 CLAIM = expiry.Claim(expiry.ClaimName(KEY, "by-hand/0/1"), EXPIRED, ttl=60, asked_at=0)
+MESSAGE = turns.request(CONTEXT, source("42"), "m-1", 0)
+LEASE = Lease(KEY, "by-hand/0/1", 1, SessionId("s"))
+FENCE = "1763810553123000"
+"""The fence that the examples name, of the turn that the example of a begin began."""
 PRUNE = "redis-cli --eval lua/prune.lua '{redisstore}:' '{redisstore}:updated_at'"
 
 
@@ -58,12 +68,15 @@ def asked(sweep: Generator[Any, Any, Any], *answers: Any) -> Call[Any]:
 
 
 CALLS: dict[str, Callable[[], Call[Any]]] = {
+    "abandon_turn": lambda: asked(turns.give_up(CONTEXT, MESSAGE)),
     "audit_entries": lambda: asked(audit.keys(CONTEXT, [b"{redisstore}:entry:k"], repair=False)),
     "audit_index": lambda: asked(audit.indexes(CONTEXT, repair=False)),
+    "begin_turn": lambda: asked(turns.begin(CONTEXT, MESSAGE)),
     "claim_expired": lambda: asked(expiry.claim(CONTEXT)),
     "clear_resume_pending": lambda: sessions.clear_resume_pending(CONTEXT, KEY, ANY),
     "count_sessions": lambda: listing.counts(CONTEXT)[0],
     "delete_session": lambda: sessions.delete(CONTEXT, KEY, ANY),
+    "end_turn": lambda: asked(turns.end(CONTEXT, LEASE, 1, Counters(input_tokens=1))),
     "finish_expired": lambda: expiry.finish(CONTEXT, CLAIM, "done"),
     "finish_job": lambda: jobs.finish(CONTEXT, jobs.JOBS[0], "by-hand/0/1", done=True),
     "get_or_create_session": lambda: sessions.get_or_create(CONTEXT, source("42"), force_new=True),
@@ -77,28 +90,26 @@ CALLS: dict[str, Callable[[], Call[Any]]] = {
     "list_sessions": lambda: asked(
         listing.newest_first(CONTEXT, active_minutes=None, limit=None, only=None)
     ),
+    "list_turns": lambda: asked(running_turns.sweep(CONTEXT)),
+    "lock_session_id": lambda: locks.lock_call(CONTEXT, LEASE),
     "lookup_session_id": lambda: listing.lookup(CONTEXT, SessionId("s"))[0],
     "mark_resume_pending": lambda: sessions.mark_resume_pending(CONTEXT, KEY, "why", ANY),
     "open_store": lambda: Opening(StoreConfig(), clustered=False).call(claim=True),
     "prune": lambda: asked(prune.sweep(CONTEXT, max_age_days=1, before=None, dry_run=False)),
+    "recover_turns": lambda: asked(leases.recover_all(CONTEXT)),
     "release_process": lambda: holds.release(CONTEXT, (KEY, "p")),
     "renew_claims": lambda: asked(expiry.renew(CONTEXT, [CLAIM.name])),
     "renew_job": lambda: jobs.renew(CONTEXT, jobs.JOBS[0], "by-hand/0/1"),
+    "renew_turns": lambda: leases.renewals(CONTEXT, [LEASE])[0],
     "reset_session": lambda: sessions.reset(CONTEXT, KEY, "name", ANY),
     "set_model_override": lambda: sessions.set_model_override(CONTEXT, KEY, None, ANY),
+    "share_session_id": lambda: asked(sharing.share(CONTEXT, SessionId("s"))),
     "suspend_recently_active": lambda: asked(recovery.suspend_recently_active(CONTEXT, 120), []),
     "suspend_session": lambda: sessions.suspend(CONTEXT, KEY, ANY),
     "switch_session": lambda: sessions.switch(CONTEXT, KEY, SessionId("s"), ANY),
     "take_job": lambda: jobs.take(CONTEXT, jobs.JOBS[0], "by-hand/0/1"),
-    "update_session": lambda: sessions.update(
-        CONTEXT,
-        KEY,
-        last_prompt_tokens=1,
-        increments={"input_tokens": 1},
-        estimated_cost_usd=0,
-        cost_status=None,
-        conditions=ANY,
-    ),
+    "unlock_session_id": lambda: locks.unlock_call(CONTEXT, SessionId("s"), KEY, "t"),
+    "update_session": lambda: sessions.update(CONTEXT, KEY, 1, Counters(input_tokens=1), ANY),
 }
 
 
@@ -184,16 +195,19 @@ def client(request: pytest.FixtureRequest, sites: Sites) -> Iterator[redis.Redis
 
 def store_example(client: redis.Redis) -> None:
     run_redis_cli(client, "redis-cli --eval lua/open_store.lua '{redisstore}:meta' , 1 '' 1 1")
-    line = next(
-        line for line in header(SCRIPTS_BY_NAME["get_or_create_session"]) if "--eval" in line
-    )
-    run_redis_cli(client, line.removeprefix("Example").strip())
+    for script in ("get_or_create_session", "begin_turn"):
+        run_redis_cli(client, example(SCRIPTS_BY_NAME[script]))
+    client.hset(f"{{redisstore}}:turn:{KEY}", "fence", FENCE)
+
+
+def example(path: Path) -> str:
+    line = next(line for line in header(path) if line.startswith("Example"))
+    return line.removeprefix("Example").strip()
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 def test_an_example_runs_as_it_stands(path: Path, client: redis.Redis) -> None:
-    line = next(line for line in header(path) if line.startswith("Example"))
-    assert run_redis_cli(client, line.removeprefix("Example").strip()) is not None
+    assert run_redis_cli(client, example(path)) is not None
 
 
 @pytest.mark.parametrize("line", shell_lines(README))
@@ -237,6 +251,7 @@ def test_prune_by_hand_says_why_it_keeps(client: redis.Redis) -> None:
         b"repaired": b"0",
         b"suspended": b"1",
         b"active": b"0",
+        b"running": b"0",
         b"damaged": b"0",
         b"removed": [],
     }

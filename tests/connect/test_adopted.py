@@ -16,26 +16,28 @@ from tests.connect.connections import close, config
 from tests.connect.login import SECRET
 from tests.servers import Cluster, FaultyProxy, Server
 
+CONFIG = config("redis://h")
+
 
 async def test_clients_of_all_kinds_are_adopted(server: Server, cluster: Cluster) -> None:
-    plain = adopt(redis.Redis(port=server.port, password=SECRET, db=4))
+    plain = adopt(redis.Redis(port=server.port, password=SECRET, db=4), CONFIG)
     assert (plain.clustered, plain.knows_shebang, plain.revive) == (False, True, None)
     assert plain.label == f"redis://localhost:{server.port}/4"
-    clustered = adopt(cluster.client())
+    clustered = adopt(cluster.client(), CONFIG)
     assert (clustered.clustered, clustered.knows_shebang) == (True, True)
     assert clustered.label.startswith("redis+cluster://127.0.0.1:")
-    fake = adopt(fakeredis.FakeRedis())
+    fake = adopt(fakeredis.FakeRedis(), CONFIG)
     assert (fake.clustered, fake.knows_shebang) == (False, False)
-    unix = adopt(redis.Redis(unix_socket_path="/run/redis.sock"))
+    unix = adopt(redis.Redis(unix_socket_path="/run/redis.sock"), CONFIG)
     assert unix.label == "unix:///run/redis.sock"
 
-    one = adopt_async(redis.asyncio.Redis(port=server.port, ssl=True))
+    one = adopt_async(redis.asyncio.Redis(port=server.port, ssl=True), CONFIG)
     assert (one.clustered, one.knows_shebang) == (False, True)
     assert one.label == f"rediss://localhost:{server.port}/0"
-    several = adopt_async(redis.asyncio.RedisCluster(*cluster.nodes[0].address))
+    several = adopt_async(redis.asyncio.RedisCluster(*cluster.nodes[0].address), CONFIG)
     assert several.clustered
     assert several.label == "redis+cluster://{}:{}".format(*cluster.nodes[0].address)
-    fake_async = adopt_async(fakeredis.FakeAsyncRedis())
+    fake_async = adopt_async(fakeredis.FakeAsyncRedis(), CONFIG)
     assert not fake_async.knows_shebang
     for made in (plain, fake, unix, one, several, fake_async):
         await close(made)
@@ -44,11 +46,11 @@ async def test_clients_of_all_kinds_are_adopted(server: Server, cluster: Cluster
 async def test_own_connections_can_be_adopted_again(cluster: Cluster) -> None:
     for url in ("redis://h", "redis+sentinel://h/main", "memory:", cluster.url()):
         made = connect(config(url))
-        again = adopt(made.client)
+        again = adopt(made.client, CONFIG)
         assert (again.clustered, again.knows_shebang) == (made.clustered, made.knows_shebang)
         await close(made)
         made_async = connect_async(config(url))
-        again_async = adopt_async(made_async.client)
+        again_async = adopt_async(made_async.client, CONFIG)
         assert again_async.clustered == made_async.clustered
         assert again_async.knows_shebang == made_async.knows_shebang
         await close(made_async)
@@ -68,17 +70,17 @@ async def test_unfit_clients_are_refused(cluster: Cluster) -> None:
     ]
     for client in decoding:
         with pytest.raises(InvalidInput, match=r"^client: decodes replies"):
-            adopt(client)
+            adopt(client, CONFIG)
     for client in decoding_async:
         with pytest.raises(InvalidInput, match=r"^client: decodes replies"):
-            adopt_async(client)
+            adopt_async(client, CONFIG)
         with pytest.raises(InvalidInput, match="AsyncSessionStore takes"):
-            adopt(client)
+            adopt(client, CONFIG)
     with pytest.raises(InvalidInput, match="encodes as latin-1"):
-        adopt(redis.Redis(encoding="latin-1"))
+        adopt(redis.Redis(encoding="latin-1"), CONFIG)
     for wrong in (redis.Redis(), cluster.client(), fakeredis.FakeRedis()):
         with pytest.raises(InvalidInput, match="is a sync client, which SessionStore takes"):
-            adopt_async(wrong)  # type: ignore[arg-type]
+            adopt_async(wrong, CONFIG)  # type: ignore[arg-type]
     pipelining: Any = cluster.client()
     unfit: list[Any] = [
         redis.Redis().pipeline(),
@@ -90,11 +92,11 @@ async def test_unfit_clients_are_refused(cluster: Cluster) -> None:
     ]
     for client in unfit:
         with pytest.raises(InvalidInput, match=r"must be a redis\.client\.Redis or"):
-            adopt(client)
+            adopt(client, CONFIG)
     unfit_async: list[Any] = [redis.asyncio.Redis().pipeline(), None]
     for client in unfit_async:
         with pytest.raises(InvalidInput, match=r"must be a redis\.asyncio\.client\.Redis or"):
-            adopt_async(client)
+            adopt_async(client, CONFIG)
 
 
 async def test_the_retries_of_an_adopted_client_are_off(server: Server) -> None:
@@ -105,7 +107,7 @@ async def test_the_retries_of_an_adopted_client_are_off(server: Server) -> None:
         used = redis.Redis(connection_pool=pool)
         used.ping()
         for client in (redis.Redis(**place), used):
-            adopt(client)
+            adopt(client, CONFIG)
             client.delete("counter")
             proxy.drop_replies()
             with pytest.raises(rx.ConnectionError):
@@ -113,7 +115,7 @@ async def test_the_retries_of_an_adopted_client_are_off(server: Server) -> None:
             assert client.get("counter") == b"1"
             client.close()
         async_client: Any = redis.asyncio.Redis(**place)
-        adopt_async(async_client)
+        adopt_async(async_client, CONFIG)
         proxy.drop_replies()
         with pytest.raises(rx.ConnectionError):
             await async_client.eval("return redis.call('INCR', KEYS[1])", 1, "counter")
