@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
@@ -67,7 +67,7 @@ class Hands:
         offer: Offer = self.store._complete(lambda c: one(jobs.take(c, self.job, token)))
         return offer
 
-    def _work(self, context: Context) -> Iterator[Any]:
+    def _work(self, context: Context) -> Generator[Any, Any, None]:
         for step in range(self._steps):
             yield Found(step)
             yield Ask([jobs.renew(context, self.job, "nobody's")])
