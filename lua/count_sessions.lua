@@ -1,14 +1,14 @@
 #!lua flags=no-writes
--- How many sessions there are, and how many are held by a live process or due by their policy.
+-- How many sessions there are, how many are held by a live process, in a turn, or due by their policy.
 --
 -- KEYS[1]  partition   {redisstore}:
 -- KEYS[2]  index       {redisstore}:updated_at
--- Returns  'sessions', number, 'active', number, 'expiring', number (with a policy deadline), 'expired', number (past it), 'oldest', ms or '', 'newest', ms or ''
+-- Returns  'sessions', number, 'active', number, 'lapsed', number (held by processes that are gone), 'running', number (in a turn), 'expiring', number (with a policy deadline), 'expired', number (past it), 'oldest', ms or '', 'newest', ms or ''
 -- Errors   CORRUPT (an index)
 -- Example  redis-cli --eval lua/count_sessions.lua '{redisstore}:' '{redisstore}:updated_at'
 
 local prefix, updated_at_index = KEYS[1], KEYS[2]
-local active_index, expiry_index = prefix .. 'active', prefix .. 'expiry'
+local active_index, expiry_index, turns_index = prefix .. 'active', prefix .. 'expiry', prefix .. 'turns'
 
 -- shared: clock
 local time = redis.call('TIME')
@@ -32,7 +32,7 @@ local function damaged_index(...)
 end
 -- end shared
 
-local fault = damaged_index(updated_at_index, active_index, expiry_index)
+local fault = damaged_index(updated_at_index, active_index, expiry_index, turns_index)
 if fault then
   return fault
 end
@@ -41,6 +41,8 @@ local newest = redis.call('ZREVRANGE', updated_at_index, 0, 0, 'WITHSCORES')
 return {
   'sessions', whole(redis.call('ZCARD', updated_at_index)),
   'active', whole(redis.call('ZCOUNT', active_index, '(' .. whole(now), '+inf')),
+  'lapsed', whole(redis.call('ZCOUNT', active_index, '-inf', whole(now))),
+  'running', whole(redis.call('ZCOUNT', turns_index, '(' .. whole(now), '+inf')),
   'expiring', whole(redis.call('ZCARD', expiry_index)),
   'expired', whole(redis.call('ZCOUNT', expiry_index, '-inf', whole(now))),
   'oldest', oldest[2] or '', 'newest', newest[2] or '',

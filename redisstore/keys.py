@@ -115,6 +115,18 @@ class Partition:
         """The index by when to look at a session next: its deadline, or the end of a claim."""
         return self.prefix + "expiry"
 
+    def turn(self, session_key: SessionKey) -> str:
+        """Name the hash of the turn that has a lane."""
+        return f"{self.prefix}turn:{session_key}"
+
+    def queue(self, session_key: SessionKey) -> str:
+        """Name the list of those that wait for a lane."""
+        return f"{self.prefix}queue:{session_key}"
+
+    def seen(self, session_key: SessionKey) -> str:
+        """Name the sorted set of a lane's messages that were handled."""
+        return f"{self.prefix}seen:{session_key}"
+
     @cached_property
     def turns(self) -> str:
         """The index of lanes with a running turn, scored by when its lease lapses."""

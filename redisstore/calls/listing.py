@@ -38,6 +38,10 @@ class Counts:
     sessions: int = 0
     active: int = 0
     """Held by a live process."""
+    lapsed: int = 0
+    """Held by processes that are gone, the last of which was not renewed in time."""
+    running: int = 0
+    """In a turn."""
     expiring: int = 0
     """With a deadline of the reset policy."""
     expired: int = 0
@@ -51,6 +55,8 @@ class Counts:
         return Counts(
             self.sessions + other.sessions,
             self.active + other.active,
+            self.lapsed + other.lapsed,
+            self.running + other.running,
             self.expiring + other.expiring,
             self.expired + other.expired,
             min(filter(None, (self.oldest, other.oldest)), default=None),
@@ -75,6 +81,8 @@ def _decode_counts(reply: Sequence[bytes]) -> Counts:
     return Counts(
         sessions=int(labelled["sessions"]),
         active=int(labelled["active"]),
+        lapsed=int(labelled["lapsed"]),
+        running=int(labelled["running"]),
         expiring=int(labelled["expiring"]),
         expired=int(labelled["expired"]),
         oldest=moment("oldest"),

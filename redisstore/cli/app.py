@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from redisstore.cli import demo, maintenance, replicas, server, sessions, transfer
+from redisstore.cli import demo, maintenance, replicas, server, sessions, transfer, turns
 from redisstore.cli.command import JsonOption, NamespaceOption, UrlOption
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
@@ -48,6 +48,7 @@ app.command("show")(sessions.show)
 app.command("stats")(maintenance.stats)
 app.command("prune")(maintenance.prune)
 app.command("replicas")(replicas.replicas)
+app.command("turns")(turns.turns)
 app.command("suspend")(sessions.suspend)
 app.command("reset")(sessions.reset)
 app.command("delete")(sessions.delete)

@@ -13,8 +13,12 @@ def redis_keys(home: Partition, session_key: SessionKey) -> dict[str, str]:
     return {
         "entry": home.entry(session_key),
         "holds": home.holds(session_key),
+        "turn": home.turn(session_key),
+        "queue": home.queue(session_key),
+        "seen": home.seen(session_key),
         "updated_at": home.updated_at,
         "active": home.active,
+        "turns": home.turns,
         "expiry": home.expiry,
         "session_ids": home.session_ids,
     }
@@ -25,8 +29,12 @@ def commands(home: Partition, session_key: SessionKey, entry: SessionEntry | Non
     asked = [
         ("HGETALL", home.entry(session_key)),
         ("ZRANGE", home.holds(session_key), "0", "-1", "WITHSCORES"),
+        ("HGETALL", home.turn(session_key)),
+        ("LRANGE", home.queue(session_key), "0", "-1"),
+        ("ZRANGE", home.seen(session_key), "0", "-1", "WITHSCORES"),
         ("ZSCORE", home.updated_at, session_key),
         ("ZSCORE", home.active, session_key),
+        ("ZSCORE", home.turns, session_key),
         ("ZSCORE", home.expiry, session_key),
     ]
     if entry is not None:

@@ -40,6 +40,7 @@ def stats(call: Invocation) -> None:
             ("partitions", str(partitions or "none yet: there is no store here")),
             ("sessions", f"{counts.sessions:,}"),
             ("  active", f"{counts.active:,} (held by a live process)"),
+            ("  running", f"{counts.running:,} (in a turn)"),
             ("  expiring", f"{counts.expiring:,} (with a deadline of the reset policy)"),
             ("  expired", f"{counts.expired:,} (past it)"),
             ("oldest activity", f"{moment(counts.oldest)} UTC" if counts.oldest else "-"),

@@ -47,7 +47,7 @@ def test_prune_removes_what_is_old_and_reports_what_was_kept_and_why(
     assert store.count_sessions() == 3
     report = document(run("prune", *before, "--json"))
     assert (report["removed"], report["cutoff"]) == (1, "2020-01-02T00:00:00Z")
-    assert report["kept"] == {"suspended": 1, "active": 0, "damaged": 0}
+    assert report["kept"] == {"suspended": 1, "active": 0, "running": 0, "damaged": 0}
     assert store.count_sessions() == 2
     assert "sessions removed: 1," in run("prune", "--max-age-days", "90").stdout
 

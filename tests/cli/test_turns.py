@@ -1,0 +1,57 @@
+"""Turns on the command line, and what the doctor says of those that nobody looks after."""
+
+from __future__ import annotations
+
+import pytest
+import redis
+
+from redisstore import SessionStore
+from redisstore.doctor import Finding, examine
+from tests.cli.material import KEY, Run, document, source
+from tests.turns import begun
+
+
+def test_turns_are_listed_with_who_has_them(store: SessionStore, run: Run) -> None:
+    assert "no turns" in run("turns").stdout
+    with store.turn(source("42"), "m-1") as turn:
+        listed = run("turns").stdout
+        assert KEY in listed
+        assert "m-1" in listed
+        found = document(run("turns", "--json"))
+        assert found["session_key"] == KEY
+        assert (found["fence"], found["message_id"]) == (turn.fence, "m-1")
+        assert (found["waiting"], found["lapsed"]) == (0, False)
+        assert document(run("stats", "--json"))["running"] == 1
+
+
+def test_show_names_the_keys_of_a_turn(store: SessionStore, run: Run) -> None:
+    with store.turn(source("42"), "m-1"):
+        keys = document(run("show", KEY, "--json"))["redis_keys"]
+        assert keys["turn"] == f"{{redisstore}}:turn:{KEY}"
+        assert f"LRANGE '{keys['queue']}'" in run("show", KEY).stdout
+
+
+@pytest.mark.parametrize("claimed", [True, False])
+def test_the_doctor_names_a_turn_that_nobody_found(
+    store: SessionStore, client: redis.Redis, claimed: bool
+) -> None:
+    begun(store, "42")
+    client.zadd("{redisstore}:turns", {KEY: 1})
+    if not claimed:
+        client.hdel(f"{{redisstore}}:turn:{KEY}", "fence")
+    (stuck,) = [finding for finding in examine(store) if finding.check == "turns"]
+    assert stuck.severity == "fault"
+    assert KEY in stuck.message
+    assert "maintenance" in stuck.advice
+    store.recover_turns()
+    (fine,) = [finding for finding in examine(store) if finding.check == "turns"]
+    assert fine == Finding("ok", "turns", "0 running, none is overdue")
+
+
+def test_the_doctor_counts_lapsed_holds(store: SessionStore, client: redis.Redis) -> None:
+    store.get_or_create_session(source("42"))
+    store.take_hold(KEY, "gone")
+    client.zadd(f"{{redisstore}}:holds:{KEY}", {"gone": 1})
+    client.zadd("{redisstore}:active", {KEY: 1})
+    (holds,) = [finding for finding in examine(store) if finding.check == "holds"]
+    assert (holds.severity, "1 by processes that died" in holds.message) == ("ok", True)
