@@ -18,6 +18,7 @@ from redisstore.fields import to_ms
 from .crowd import take_turns
 from .lanes import key_of, source_of, unused_since
 from .ledger import Ledger
+from .upkeep import look_after, serve_and_look_after, take_and_do
 
 TOKENS = 3
 COST = Decimal("0.000000007")
@@ -180,5 +181,18 @@ _DRASTIC: tuple[Callable[[SessionStore, str], object], ...] = (
 
 JOBS: dict[str, Callable[..., Any]] = {
     job.__name__: job
-    for job in (resolve, read, increment, hold, touch, prune, chaos, stir, take_turns)
+    for job in (
+        resolve,
+        read,
+        increment,
+        hold,
+        touch,
+        prune,
+        chaos,
+        stir,
+        take_turns,
+        look_after,
+        serve_and_look_after,
+        take_and_do,
+    )
 }
