@@ -79,14 +79,17 @@ class AsyncMaintenance:
     async def stop(self) -> None:
         """End: wait for the callback that runs, give back what was not begun, leave the list."""
         self._stopping.set()
-        for loop in self._tasks:
-            loop.stop()
-        for loop in self._tasks:
-            await loop.join()
-        await self._claims.close()
-        # Until now others could see that this replica lives.
-        self._heart.stop()
-        await self._heart.join()
+        try:
+            await _ended(*self._tasks)
+            await self._claims.close()
+            # Until now others could see that this replica lives.
+            await _ended(self._heart)
+        except asyncio.CancelledError:
+            # There is no time to wait: what was claimed lapses.
+            for loop in (*self._tasks, self._heart):
+                loop.cancel()
+            await self._claims.close()
+            raise
         try:
             await self._complete(lambda c: one(replicas.leave(c)))
         except RedisStoreError as failure:
@@ -119,7 +122,9 @@ class AsyncMaintenance:
         else:
             try:
                 await on_expired(claim.expired)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is a try that failed
+            except (Exception, asyncio.CancelledError) as error:
+                if _is_cancelled():
+                    raise
                 _log.exception("finalizing %s failed", claim.name.session_key)
                 outcome, text = "failed", expiry.described(error)
         try:
@@ -159,9 +164,13 @@ class _Loop:
     def stop(self) -> None:
         self._stopped.set()
 
+    def cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
     async def join(self) -> None:
         if self._task is not None:
-            await self._task
+            await asyncio.wait([self._task])  # which does not cancel it with the one who waits
 
     async def _run(self) -> None:
         pause = 0.0
@@ -177,3 +186,16 @@ class _Loop:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._stopped.wait()
+
+
+async def _ended(*loops: _Loop) -> None:
+    for loop in loops:
+        loop.stop()
+    for loop in loops:
+        await loop.join()
+
+
+def _is_cancelled() -> bool:
+    """Whether this task is, and not merely something that it waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -193,7 +193,7 @@ def finish(context: Context, claimed: Claim, outcome: Outcome, error: str = "") 
     return Call("finish_expired", (home.prefix, home.entry(session_key)), args, bytes.decode)
 
 
-def described(error: Exception) -> str:
+def described(error: BaseException) -> str:
     """Return what is stored of a failure: its kind and text, of bounded length."""
     text = f"{type(error).__name__}: {error}"
     return text.encode(errors="backslashreplace").decode()[:_LONGEST_ERROR]

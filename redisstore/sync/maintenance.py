@@ -117,7 +117,7 @@ class Maintenance:
         else:
             try:
                 on_expired(claim.expired)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is a try that failed
+            except BaseException as error:  # noqa: BLE001 - in this thread, it is a try that failed
                 _log.exception("finalizing %s failed", claim.name.session_key)
                 outcome, text = "failed", expiry.described(error)
         try:
