@@ -6,6 +6,8 @@ from redisstore.aio.store import AsyncSessionStore
 from redisstore.aio.turn import AsyncTurn
 from redisstore.calls.counters import Counters
 from redisstore.calls.drain import Drained
+from redisstore.calls.event import Event
+from redisstore.calls.event_groups import EventGroup
 from redisstore.calls.expiry import ExpiredSession
 from redisstore.calls.listing import Counts
 from redisstore.calls.prune import PruneBatch, PruneReport
@@ -50,6 +52,8 @@ __all__ = [
     "Drained",
     "DuplicateMessage",
     "EntryTooLarge",
+    "Event",
+    "EventGroup",
     "ExpiredSession",
     "InvalidInput",
     "LayoutMismatch",

@@ -16,6 +16,8 @@ import redis
 from redisstore import SessionId, SessionKey, StoreConfig
 from redisstore.calls import (
     audit,
+    event_groups,
+    events,
     expiry,
     holds,
     imports,
@@ -51,6 +53,8 @@ CONTEXT = Context(KeySpace("redisstore"), StoreConfig())
 ANY = Conditions()
 EXPIRED = expiry.ExpiredSession(aged("42", timedelta(0)), attempt=1)
 CLAIM = expiry.Claim(expiry.ClaimName(KEY, "by-hand/0/1"), EXPIRED, ttl=60, asked_at=0)
+OPENED = Opening(StoreConfig(), clustered=False)
+OPENED.found(1)
 MESSAGE = turns.request(CONTEXT, source("42"), "m-1", 0)
 LEASE = Lease(KEY, "by-hand/0/1", 1, SessionId("s"))
 FENCE = "1763810553123000"
@@ -69,6 +73,7 @@ def asked(sweep: Generator[Any, Any, Any], *answers: Any) -> Call[Any]:
 
 CALLS: dict[str, Callable[[], Call[Any]]] = {
     "abandon_turn": lambda: asked(turns.give_up(CONTEXT, MESSAGE)),
+    "acknowledge_event": lambda: events.acknowledge(CONTEXT.space.partitions[0], "agents", "1-0"),
     "audit_entries": lambda: asked(audit.keys(CONTEXT, [b"{redisstore}:entry:k"], repair=False)),
     "audit_index": lambda: asked(audit.indexes(CONTEXT, repair=False)),
     "begin_turn": lambda: asked(turns.begin(CONTEXT, MESSAGE)),
@@ -85,6 +90,7 @@ CALLS: dict[str, Callable[[], Call[Any]]] = {
     "hold_processes": lambda: holds.take(CONTEXT, (KEY, "p"), None),
     "import_sessions": lambda: asked(imports.sweep(CONTEXT, [aged("42", timedelta(0))])),
     "leave": lambda: replicas.leave(CONTEXT),
+    "list_event_groups": lambda: event_groups.listed(CONTEXT)[0],
     "list_holds": lambda: holds.listed(CONTEXT, KEY),
     "list_replicas": lambda: asked(replicas.sweep(CONTEXT)),
     "list_sessions": lambda: asked(
@@ -96,6 +102,10 @@ CALLS: dict[str, Callable[[], Call[Any]]] = {
     "mark_resume_pending": lambda: sessions.mark_resume_pending(CONTEXT, KEY, "why", ANY),
     "open_store": lambda: Opening(StoreConfig(), clustered=False).call(claim=True),
     "prune": lambda: asked(prune.sweep(CONTEXT, max_age_days=1, before=None, dry_run=False)),
+    "read_events": lambda: asked(events.sweep(OPENED, events.wanted("now", 0, None, None, 1))),
+    "read_group_events": lambda: asked(
+        events.sweep(OPENED, events.wanted("now", 0, "agents", "c", 1))
+    ),
     "recover_turns": lambda: asked(leases.recover_all(CONTEXT)),
     "release_process": lambda: holds.release(CONTEXT, (KEY, "p")),
     "renew_claims": lambda: asked(expiry.renew(CONTEXT, [CLAIM.name])),

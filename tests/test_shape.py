@@ -123,6 +123,8 @@ def test_the_public_names_are_these() -> None:
         "Drained",
         "DuplicateMessage",
         "EntryTooLarge",
+        "Event",
+        "EventGroup",
         "ExpiredSession",
         "InvalidInput",
         "LayoutMismatch",

@@ -12,7 +12,16 @@ import re
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent / "redisstore"
-TWINS = ("sessions.py", "turns.py", "replicas.py", "sweeps.py", "holds.py", "audits.py", "store.py")
+TWINS = (
+    "sessions.py",
+    "turns.py",
+    "replicas.py",
+    "sweeps.py",
+    "holds.py",
+    "events.py",
+    "audits.py",
+    "store.py",
+)
 
 _SIGNATURE = re.compile(r"^( *)def (\w+)(\(.*?\) -> (.*?):\n)", re.DOTALL | re.MULTILINE)
 _RUNS_CALLS = (

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from redis import exceptions as rx
 
-from redisstore.calls.call import Ask, Call, ItemT, Steps, Sweep, Wait
+from redisstore.calls.call import Ask, Call, ItemT, Pause, Steps, Wait, Watch
 from redisstore.calls.layout import Opening
 from redisstore.config import StoreConfig
 from redisstore.connect import AsyncClient, Connection
@@ -36,6 +36,7 @@ class AsyncRunner:
         self._opening = opening
         self._config = config
         self._waiting: AsyncClient | None = None
+        self._closed = asyncio.Event()
 
     async def run(self, call: Call[T]) -> T:
         """Run one call: one round trip, unless the server has to be told the script."""
@@ -62,7 +63,7 @@ class AsyncRunner:
             for call, reply in zip(calls, replies, strict=True)
         ]
 
-    async def drive(self, sweep: Sweep[ItemT]) -> AsyncIterator[ItemT]:
+    async def drive(self, sweep: Watch[ItemT]) -> AsyncIterator[ItemT]:
         """Run a sweep: make the calls it asks for and pass on the items it yields."""
         replies: list[Any] | None = None
         while True:
@@ -73,8 +74,18 @@ class AsyncRunner:
             replies = None
             if isinstance(step, Ask):
                 replies = await self.run_all(step.calls)
+            elif isinstance(step, Pause):
+                if await self._closed_within(step.seconds):
+                    return
             else:
                 yield step.item
+
+    async def _closed_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._closed.wait()
+        except TimeoutError:
+            return False
 
     async def complete(self, steps: Steps[T]) -> T:
         """Carry out the steps of an operation, and return what it comes to."""
@@ -130,7 +141,8 @@ class AsyncRunner:
         )
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and end watches."""
+        self._closed.set()
         waiting, self._waiting = self._waiting, None
         if waiting is not None and waiting is not self.connection.client:
             await waiting.aclose()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from redisstore.aio.audits import AuditOperations
+from redisstore.aio.events import EventOperations
 from redisstore.aio.holds import HoldOperations
 from redisstore.aio.replicas import ReplicaOperations
 from redisstore.aio.sessions import SessionOperations
@@ -10,7 +11,12 @@ from redisstore.aio.sweeps import SweepOperations
 
 
 class AsyncSessionStore(
-    SessionOperations, ReplicaOperations, SweepOperations, HoldOperations, AuditOperations
+    SessionOperations,
+    ReplicaOperations,
+    SweepOperations,
+    HoldOperations,
+    EventOperations,
+    AuditOperations,
 ):
     """The sessions of a gateway, shared by all its replicas. For one event loop.
 

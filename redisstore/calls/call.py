@@ -64,8 +64,19 @@ class Found(Generic[ItemT]):
     item: ItemT
 
 
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A watch's step: go on after so many seconds; end at once when the store is closed."""
+
+    seconds: float
+
+
 Sweep: TypeAlias = Generator[Ask | Found[ItemT], Any, None]
 """An operation of several calls: its steps."""
+
+
+Watch: TypeAlias = Generator[Ask | Found[ItemT] | Pause, Any, None]
+"""A sweep that need not end by itself."""
 
 
 Steps: TypeAlias = Generator[Ask | Wait, Any, T]

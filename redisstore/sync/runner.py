@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import redis
 from redis import exceptions as rx
 
-from redisstore.calls.call import Ask, Call, ItemT, Steps, Sweep, Wait
+from redisstore.calls.call import Ask, Call, ItemT, Pause, Steps, Wait, Watch
 from redisstore.calls.layout import Opening
 from redisstore.config import StoreConfig
 from redisstore.connect import Connection, SyncClient
@@ -45,6 +45,7 @@ class Runner:
         self._config = config
         self._waiting: SyncClient | None = None
         self._making = threading.Lock()
+        self._closed = threading.Event()
 
     def run(self, call: Call[T]) -> T:
         """Run one call: one round trip, unless the server has to be told the script."""
@@ -85,7 +86,7 @@ class Runner:
             crowds.setdefault(client.get_redis_connection(node), []).append(place)
         return crowds
 
-    def drive(self, sweep: Sweep[ItemT]) -> Iterator[ItemT]:
+    def drive(self, sweep: Watch[ItemT]) -> Iterator[ItemT]:
         """Run a sweep: make the calls it asks for and pass on the items it yields."""
         replies: list[Any] | None = None
         while True:
@@ -96,6 +97,9 @@ class Runner:
             replies = None
             if isinstance(step, Ask):
                 replies = self.run_all(step.calls)
+            elif isinstance(step, Pause):
+                if self._closed.wait(step.seconds):
+                    return
             else:
                 yield step.item
 
@@ -179,7 +183,8 @@ class Runner:
         return self._repeat(lambda: self.connection.client.info(section), section, self._attempts())
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and end watches."""
+        self._closed.set()
         with self._making:
             waiting, self._waiting = self._waiting, None
         if waiting is not None and waiting is not self.connection.client:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from redisstore.sync.audits import AuditOperations
+from redisstore.sync.events import EventOperations
 from redisstore.sync.holds import HoldOperations
 from redisstore.sync.replicas import ReplicaOperations
 from redisstore.sync.sessions import SessionOperations
@@ -10,7 +11,12 @@ from redisstore.sync.sweeps import SweepOperations
 
 
 class SessionStore(
-    SessionOperations, ReplicaOperations, SweepOperations, HoldOperations, AuditOperations
+    SessionOperations,
+    ReplicaOperations,
+    SweepOperations,
+    HoldOperations,
+    EventOperations,
+    AuditOperations,
 ):
     """The sessions of a gateway, shared by all its replicas. Thread-safe.
 
