@@ -23,7 +23,6 @@
 
 local token, message_id, lease_ms, queue_limit = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local proposed_id, replica, freshness_ms, policy_text, fields_at = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8], 9
-
 -- shared: names
 local prefix, entry_key = KEYS[1], KEYS[2]
 local session_key = string.sub(entry_key, #prefix + #'entry:' + 1)
@@ -208,6 +207,25 @@ local function rebind(new_id, policy, ...)
   return redis.call('HGETALL', entry_key)
 end
 -- end shared
+-- shared: touched
+-- The entry touched: the reply is put together without reading it again.
+local function touched(updated_at, ...)
+  local fields = { 'updated_at', whole(updated_at), 'version', whole(entry.version + 1), 'replica', replica, ... }
+  redis.call('HSET', entry_key, unpack(fields))
+  flat = (entry.expiry_finalized or entry.finalize_tries) and redis.call('HGETALL', entry_key) or flat
+  local changed = {}
+  for i = 1, #fields, 2 do
+    changed[fields[i]] = fields[i + 1]
+  end
+  for i = 1, #flat, 2 do
+    flat[i + 1], changed[flat[i]] = changed[flat[i]] or flat[i + 1], nil
+  end
+  for field, value in pairs(changed) do
+    flat[#flat + 1], flat[#flat + 2] = field, value
+  end
+  return flat
+end
+-- end shared
 -- shared: resolve
 -- Why the session is due for a reset, or nil. The policy is asked before the mark of an
 -- interruption, and neither resets what a live process holds.
@@ -228,23 +246,6 @@ local function reset_reason(policy)
     reason = now - marked_at > freshness_ms and 'resume_pending_expired' or nil
   end
   return reason and not is_held(redis.pcall('ZSCORE', active_index, session_key)) and reason or nil
-end
--- The entry touched: the reply is put together without reading it again.
-local function touched(updated_at, ...)
-  local fields = { 'updated_at', whole(updated_at), 'version', whole(entry.version + 1), 'replica', replica, ... }
-  redis.call('HSET', entry_key, unpack(fields))
-  flat = (entry.expiry_finalized or entry.finalize_tries) and redis.call('HGETALL', entry_key) or flat
-  local changed = {}
-  for i = 1, #fields, 2 do
-    changed[fields[i]] = fields[i + 1]
-  end
-  for i = 1, #flat, 2 do
-    flat[i + 1], changed[flat[i]] = changed[flat[i]] or flat[i + 1], nil
-  end
-  for field, value in pairs(changed) do
-    flat[#flat + 1], flat[#flat + 2] = field, value
-  end
-  return flat
 end
 -- A new session in an empty lane, its origin from ARGV[fields_at] on.
 local function created(policy, fields_at)
@@ -269,15 +270,15 @@ local function replaced(policy, reason)
   return rebind(proposed_id, policy, 'replica', replica, unpack(told))
 end
 -- end shared
-
 local policy = read_policy(policy_text)
-local fault = policy.skewed or damaged_index(updated_at_index, expiry_index, session_ids_index, prefix .. 'events')
+local reason = exists and not policy.skewed and reset_reason(policy)
+local fault = policy.skewed or damaged_index(updated_at_index, expiry_index)
+  or (not exists or reason) and damaged_index(session_ids_index, prefix .. 'events')
 if fault then
   return fault
 elseif not exists and not is_laid_out() then
   return redis.error_reply('NOLAYOUT ' .. prefix .. 'meta is missing or says otherwise: open the store first')
 end
-local reason = exists and reset_reason(policy)
 local fence = math.max(tonumber(redis.call('GET', prefix .. 'fence') or 0) + 1, now * 1000)
 redis.call('SET', prefix .. 'fence', whole(fence))
 if not exists then
@@ -285,9 +286,8 @@ if not exists then
 elseif reason then
   flat = replaced(policy, reason)
 else
-  local updated_at = math.max(now, tonumber(entry.updated_at))
-  index_activity(policy, updated_at)
-  flat = touched(updated_at)
+  index_activity(policy, math.max(now, entry.updated_at))
+  flat = touched(math.max(now, entry.updated_at))
 end
 if place then
   redis.call('LREM', queue_key, 1, myself)

@@ -62,6 +62,34 @@ local call_id = string.sub(proposed_id, -12)
 if exists and (entry.session_id == proposed_id or entry.last_call == call_id) then
   return flat
 end
+local updated_at = math.max(now, entry.updated_at or 0)
+-- shared: touched
+-- The entry touched: the reply is put together without reading it again.
+local function touched(updated_at, ...)
+  local fields = { 'updated_at', whole(updated_at), 'version', whole(entry.version + 1), 'replica', replica, ... }
+  redis.call('HSET', entry_key, unpack(fields))
+  flat = (entry.expiry_finalized or entry.finalize_tries) and redis.call('HGETALL', entry_key) or flat
+  local changed = {}
+  for i = 1, #fields, 2 do
+    changed[fields[i]] = fields[i + 1]
+  end
+  for i = 1, #flat, 2 do
+    flat[i + 1], changed[flat[i]] = changed[flat[i]] or flat[i + 1], nil
+  end
+  for field, value in pairs(changed) do
+    flat[#flat + 1], flat[#flat + 2] = field, value
+  end
+  return flat
+end
+-- end shared
+-- The common case, before all that it does not need: no policy, so nothing is due. The index that
+-- matters least comes first; if either is of a wrong type, the entry is as it was.
+if exists and not force_new and policy_text == 'none' and entry.suspended ~= '1' and not entry.expiry_finalized
+  and not entry.finalize_tries then
+  redis.call('ZREM', expiry_index, session_key)
+  redis.call('ZADD', updated_at_index, whole(updated_at), session_key)
+  return touched(updated_at, 'last_call', call_id)
+end
 -- shared: policy
 -- A reset policy as text: mode, idle_ms, and four daily boundaries (ms), two before now and two after,
 -- as far as the mode needs them. A server clock outside them is an error: the caller's day is not ours.
@@ -191,23 +219,6 @@ local function reset_reason(policy)
   end
   return reason and not is_held(redis.pcall('ZSCORE', active_index, session_key)) and reason or nil
 end
--- The entry touched: the reply is put together without reading it again.
-local function touched(updated_at, ...)
-  local fields = { 'updated_at', whole(updated_at), 'version', whole(entry.version + 1), 'replica', replica, ... }
-  redis.call('HSET', entry_key, unpack(fields))
-  flat = (entry.expiry_finalized or entry.finalize_tries) and redis.call('HGETALL', entry_key) or flat
-  local changed = {}
-  for i = 1, #fields, 2 do
-    changed[fields[i]] = fields[i + 1]
-  end
-  for i = 1, #flat, 2 do
-    flat[i + 1], changed[flat[i]] = changed[flat[i]] or flat[i + 1], nil
-  end
-  for field, value in pairs(changed) do
-    flat[#flat + 1], flat[#flat + 2] = field, value
-  end
-  return flat
-end
 -- A new session in an empty lane, its origin from ARGV[fields_at] on.
 local function created(policy, fields_at)
   redis.call('ZADD', session_ids_index, 0, proposed_id .. ' ' .. session_key)
@@ -242,12 +253,11 @@ if reason and reason ~= 'suspended' and is_leased(redis.call('ZSCORE', prefix ..
   reason = nil
 end
 if exists and not force_new and not reason then
-  local updated_at = math.max(now, tonumber(entry.updated_at))
   index_activity(policy, updated_at)
   return touched(updated_at, 'last_call', call_id)
 end
 
-fault = damaged_index(session_ids_index, prefix .. 'events')
+fault = damaged_index(session_ids_index, active_index, prefix .. 'events')
 if fault then
   return fault
 elseif exists then

@@ -109,7 +109,7 @@ def test_prune_keeps_the_suspended_and_the_held(store: SessionStore) -> None:
     wait_until(lambda: not store.list_holds(key("3")), timeout=5, message="the hold lapses")
     report = store.prune_old_entries(before=CUTOFF)
     assert report.removed == 8
-    assert report.kept == {"suspended": 1, "active": 1, "damaged": 0}
+    assert report.kept == {"suspended": 1, "active": 1, "running": 0, "damaged": 0}
     assert report.scanned == 10
     assert set(names(store.list_sessions())) == {"1", "2"}
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from redisstore import SessionId, SessionKey, SessionStore
+from redisstore import AsyncTurn, DuplicateMessage, SessionId, SessionKey, SessionStore
 from redisstore.keys import KeySpace
 from tests.processes.lanes import key_of, source_of, unused_since
 
@@ -67,6 +67,31 @@ def _reading(name: str, call: Callable[[SessionStore], object], **more: Any) -> 
     return Operation(name, call, writes=False, **more)
 
 
+def _look_mark_bind(partitions: int) -> int:
+    """In several partitions, whoever has the id is marked before the lane is bound."""
+    return 1 if partitions == 1 else partitions + 2
+
+
+def _handle(store: SessionStore) -> object:
+    turn = store.turn(source_of("1"), "m-1")
+    if isinstance(turn, AsyncTurn):  # undressed, where tasks are what is tested
+        return _handled(turn)
+    with turn:
+        return turn.end(9, output_tokens=3)
+
+
+async def _handled(turn: AsyncTurn) -> object:
+    async with turn:
+        return await turn.end(9, output_tokens=3)
+
+
+def _handle_again(store: SessionStore) -> object:
+    try:
+        return _handle(store)
+    except DuplicateMessage as known:
+        return known.state
+
+
 def _held(store: SessionStore) -> None:
     store.take_hold(KEY, "p")
     store.take_hold(OTHER, "q")
@@ -115,10 +140,16 @@ OPERATIONS: Sequence[Operation] = (
     ),
     Operation("reset_session", lambda s: s.reset_session(KEY, "name")),
     Operation("reset_session, if_version", lambda s: s.reset_session(KEY, if_version=_version)),
-    Operation("switch_session", lambda s: s.switch_session(KEY, ID)),
+    Operation("switch_session", lambda s: s.switch_session(KEY, ID), calls=_look_mark_bind),
     Operation(
-        "switch_session, if_version", lambda s: s.switch_session(KEY, ID, if_version=_version)
+        "switch_session, if_version",
+        lambda s: s.switch_session(KEY, ID, if_version=_version),
+        calls=_look_mark_bind,
     ),
+    Operation("turn", _handle, calls=lambda _: 2),
+    Operation("turn, known message", _handle_again, _handle),
+    _reading("list_turns", lambda s: s.list_turns(), streams=True, calls=_every),
+    Operation("recover_turns", lambda s: s.recover_turns(), calls=_every),
     Operation(
         "set_model_override",
         lambda s: s.set_model_override(KEY, {"model": "m"}, if_version=_version),

@@ -98,7 +98,7 @@ def test_a_store_that_lost_its_server_s_data_lays_it_out_alike(
     server.ask("SCRIPT", "FLUSH")
     store.get_or_create_session(source_of("1"))
     meta = server.ask("HGETALL", f"{{{config.namespace}}}:meta")
-    assert meta == {b"layout": b"1", b"partitions": b"4"}
+    assert meta == {b"layout": b"1", b"partitions": b"4", b"events": b"10000"}
     assert list(store.audit()) == []
     with SessionStore.from_url(config=config) as later:
         assert later.count_sessions() == 1
