@@ -3,7 +3,7 @@
 --
 -- KEYS[1]  partition  {redisstore}:
 -- KEYS[2]  stream     {redisstore}:events
--- Returns  how many events the stream has, then for each group its name, how many events are given out and not
+-- Returns  about how many events the stream keeps, then for each group its name, how many events are given out and not
 --          acknowledged, for how long the first of them has been (ms), to whom, how many wait to be given out ('' where
 --          the server can't tell), '1' if others were trimmed away before they were given out, else ''
 -- Errors   none but WRONGTYPE, where the stream was damaged by hand
@@ -12,6 +12,10 @@
 local prefix, events_stream = KEYS[1], KEYS[2]
 
 -- shared: gap
+-- About how many events the stream keeps.
+local function kept()
+  return tonumber(redis.call('HGET', prefix .. 'meta', 'events') or '') or 10000
+end
 -- What was trimmed away behind a position in the stream: the first event that is left, or nil. At '0-0' nothing
 -- had been written yet, so nothing is missing before the stream was full for the first time.
 local function gap_behind(position)
@@ -19,8 +23,7 @@ local function gap_behind(position)
   if not first then
     return nil
   elseif position == '0-0' then
-    local kept = tonumber(redis.call('HGET', prefix .. 'meta', 'events') or '') or 10000
-    return redis.call('XLEN', events_stream) >= kept and first[1] or nil
+    return redis.call('XLEN', events_stream) >= kept() and first[1] or nil
   end
   local ms, number = string.match(position, '^(%d+)-(%d+)$')
   local first_ms, first_number = string.match(first[1], '^(%d+)-(%d+)$')
@@ -34,7 +37,7 @@ local function whole(number)
 end
 -- end shared
 
-local answer = { whole(redis.call('XLEN', events_stream)) }
+local answer = { whole(kept()) }
 for _, info in ipairs(redis.call('EXISTS', events_stream) == 1 and redis.call('XINFO', 'GROUPS', events_stream) or {}) do
   local known = {}
   for i = 1, #info, 2 do

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Self, cast
 
 from redisstore import AsyncSessionStore, AsyncTurn, SessionEntry, SessionStore
@@ -29,7 +29,7 @@ class Blocking:
             if isinstance(result, AsyncTurn):
                 return BlockingTurn(result, self._loop)
             if isinstance(result, AsyncIterator):
-                return iter(self._loop.run_until_complete(_collected(result)))
+                return _stepped(result, self._loop)
             return result
 
         return call
@@ -63,8 +63,17 @@ async def _settled(result: Any) -> Any:
     return await result
 
 
-async def _collected(items: AsyncIterator[Any]) -> list[Any]:
-    return [item async for item in items]
+def _stepped(items: Any, loop: asyncio.AbstractEventLoop) -> Iterator[Any]:
+    """Step through an asynchronous generator, and end it where the caller leaves off."""
+    try:
+        while True:
+            try:
+                item = loop.run_until_complete(_settled(anext(items)))
+            except StopAsyncIteration:
+                return
+            yield item
+    finally:
+        loop.run_until_complete(items.aclose())
 
 
 def blocking(

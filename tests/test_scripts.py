@@ -205,7 +205,7 @@ def client(request: pytest.FixtureRequest, sites: Sites) -> Iterator[redis.Redis
 
 def store_example(client: redis.Redis) -> None:
     run_redis_cli(client, "redis-cli --eval lua/open_store.lua '{redisstore}:meta' , 1 '' 1 1")
-    for script in ("get_or_create_session", "begin_turn"):
+    for script in ("get_or_create_session", "begin_turn", "read_group_events"):
         run_redis_cli(client, example(SCRIPTS_BY_NAME[script]))
     client.hset(f"{{redisstore}}:turn:{KEY}", "fence", FENCE)
 

@@ -28,7 +28,7 @@ class EventGroup:
     lost: bool
     """Whether others were trimmed away before they were given out. The group will be told."""
     kept: int
-    """How many events the partition has now."""
+    """About how many events the partition keeps."""
 
 
 def listed(context: Context) -> list[Call[list[EventGroup]]]:

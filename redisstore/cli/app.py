@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from redisstore.cli import demo, maintenance, replicas, server, sessions, transfer, turns
+from redisstore.cli import demo, events, maintenance, replicas, server, sessions, transfer, turns
 from redisstore.cli.command import JsonOption, NamespaceOption, UrlOption
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
@@ -49,6 +49,7 @@ app.command("stats")(maintenance.stats)
 app.command("prune")(maintenance.prune)
 app.command("replicas")(replicas.replicas)
 app.command("turns")(turns.turns)
+app.command("watch")(events.watch)
 app.command("suspend")(sessions.suspend)
 app.command("reset")(sessions.reset)
 app.command("delete")(sessions.delete)

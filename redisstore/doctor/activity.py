@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+from redisstore.doctor.events import undelivered
 from redisstore.doctor.finding import Finding
 from redisstore.errors import CorruptEntry
 from redisstore.sync.store import SessionStore
@@ -15,13 +16,14 @@ _PATIENCE = timedelta(seconds=10)
 
 
 def activity(store: SessionStore) -> Iterator[Finding]:
-    """Look at replicas, turns and process holds."""
+    """Look at replicas, turns, process holds and events."""
     yield from _dead_replicas(store)
     # An index of a wrong type can't be read; it is named where all keys are looked at.
     with contextlib.suppress(CorruptEntry):
         yield from _stuck_turns(store)
     with contextlib.suppress(CorruptEntry):
         yield from _lapsed_holds(store)
+    yield from undelivered(store)
 
 
 def _dead_replicas(store: SessionStore) -> Iterator[Finding]:
