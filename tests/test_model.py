@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from redisstore import SessionSource, SessionStore, StoreConfig
@@ -45,6 +45,8 @@ def play(stage: Stage, examples: int) -> None:
             deadline=None,
             # A sequence is hundreds of round trips by nature, and the machine may be busy.
             suppress_health_check=[HealthCheck.too_slow],
+            # Minutes of shrinking would look like a hang; a long run has the time for it.
+            phases=tuple(Phase) if LONG else (Phase.explicit, Phase.generate),
             print_blob=True,
         ),
     )

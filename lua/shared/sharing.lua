@@ -17,7 +17,7 @@ local function share(session_id, id_home, but_not)
       local lapses = redis.call('ZSCORE', prefix .. 'turns', session_key)
       if turn[2] and turn[3] == session_id and is_leased(lapses) then
         redis.call('HSET', turn_key, 'id_home', id_home)
-        if id_home == prefix and redis.call('EXISTS', lock_key) == 0 then
+        if id_home == prefix then
           redis.call('HSET', lock_key, 'token', turn[1], 'session_key', session_key, 'replica', string.match(turn[1], '^[^/]+'))
           redis.call('ZADD', prefix .. 'locks', whole(lapses), session_id)
         end

@@ -73,7 +73,7 @@ def _look_mark_bind(partitions: int) -> int:
 
 
 def _handle(store: SessionStore) -> object:
-    turn = store.turn(source_of("1"), "m-1")
+    turn: Any = store.turn(source_of("1"), "m-1")
     if isinstance(turn, AsyncTurn):  # undressed, where tasks are what is tested
         return _handled(turn)
     with turn:

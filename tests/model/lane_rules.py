@@ -145,6 +145,10 @@ class LaneRules(StagedMachine):
     def switch_session(
         self, replica: int, lane: SessionKey, session_id: SessionId, condition: tuple[str, str]
     ) -> SessionId:
+        bound = self.model.entries.get(lane)
+        if self.stage.partitions > 1 and bound is not None and bound.session_id != session_id:
+            # Others are marked before it is known whether this lane can be bound.
+            self.model.share(session_id)
         self.agree(
             lambda only: self.stores[replica].switch_session(lane, session_id, **only),
             lambda _: self.model.switch(lane, session_id),

@@ -94,7 +94,12 @@ class ReferenceStore(ReferenceLanes):
 
     def import_sessions(self, rows: Sequence[SessionEntry]) -> list[str]:
         """Take in rows, one after the other, and say what becomes of each."""
-        return [self._import(row) for row in rows]
+        verdicts = [self._import(row) for row in rows]
+        if self.config.partitions != 1:
+            for session_id, times in Counter(row.session_id for row in rows).items():
+                if times > 1:
+                    self.share(session_id)
+        return verdicts
 
     def _import(self, row: SessionEntry) -> str:
         if row.updated_at > self.now + FURTHEST_IMPORT:
@@ -106,4 +111,7 @@ class ReferenceStore(ReferenceLanes):
         self.store(
             row.model_copy(update={"version": version}), self.policy(row.platform, row.chat_type)
         )
+        self.sharing.discard(row.session_key)
+        if self.config.partitions == 1 and self.share(row.session_id, but_not=row.session_key):
+            self.sharing.add(row.session_key)
         return "created" if old is None else "updated"

@@ -46,6 +46,8 @@ class ReferenceLanes:
         self.holds: dict[SessionKey, dict[str, datetime]] = {}
         self.last_moments: dict[SessionKey, datetime | None] = {}
         self.used_ids: set[SessionId] = set()
+        self.sharing: set[SessionKey] = set()
+        """Lanes that are marked as perhaps not the only ones bound to their session id."""
         self.config = config
         self._zone = ZoneInfo(config.timezone)
 
@@ -144,13 +146,27 @@ class ReferenceLanes:
         if old is None or old.session_id == session_id:
             return old
         self.used_ids.discard(session_id)
+        shared = self.share(session_id, but_not=key) or self.config.partitions != 1
         new = self._anew(old, session_id, replica=old.replica)
-        return self.store(new, self.policy(old.platform, old.chat_type))
+        bound = self.store(new, self.policy(old.platform, old.chat_type))
+        if shared:
+            self.sharing.add(key)
+        return bound
+
+    def share(self, session_id: SessionId, but_not: SessionKey | None = None) -> bool:
+        """Mark who is bound to an id, and say whether there is anybody."""
+        bound = [k for k, e in self.entries.items() if e.session_id == session_id and k != but_not]
+        for key in bound:
+            if key not in self.sharing:
+                self.sharing.add(key)
+                self.entries[key] = self._changed(self.entries[key], active=False)
+        return bool(bound)
 
     def delete(self, key: SessionKey) -> bool:
         """Delete a session with its holds."""
         self.holds.pop(key, None)
         self.last_moments.pop(key, None)
+        self.sharing.discard(key)
         return self.entries.pop(key, None) is not None
 
     def demand(
@@ -244,6 +260,7 @@ class ReferenceLanes:
     def _changed(self, old: SessionEntry, *, active: bool, **changes: Any) -> SessionEntry:
         if active:
             changes["updated_at"] = max(self.now, old.updated_at)
+            changes["expiry_finalized"] = False  # it will be due anew
         return old.model_copy(update={"version": old.version + 1, **changes})
 
     def _mark(self, key: SessionKey, **changes: Any) -> bool:
@@ -254,6 +271,9 @@ class ReferenceLanes:
 
     def store(self, entry: SessionEntry, policy: SessionResetPolicy) -> SessionEntry:
         key = entry.session_key
+        before = self.entries.get(key)
+        if before is not None and before.session_id != entry.session_id:
+            self.sharing.discard(key)
         self.entries[key] = entry
         self.used_ids.add(entry.session_id)
         self.last_moments[key] = last_moment(policy, entry.updated_at, self._zone)
