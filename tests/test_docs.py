@@ -138,4 +138,7 @@ def test_the_least_permissions_are_enough(backend: str) -> None:
             assert store.delete_session(key("old"))
             assert store.count_sessions() == 1
             assert list(store.audit()) == []
+            assert [event.kind for event in store.events(group="g", since="oldest", wait=0)]
+            assert [event.kind for event in store.events(since="oldest", wait=0)]
+            assert [group.pending for group in store.event_groups()] == [0]
             assert store.server_info().version >= (7, 0)

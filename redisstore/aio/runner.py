@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from redis import exceptions as rx
 
-from redisstore.calls.call import Ask, Call, ItemT, Pause, Steps, Wait, Watch
+from redisstore.calls.call import Ask, Call, Found, ItemT, Steps, Sweep, Wait, Watch
 from redisstore.calls.layout import Opening
 from redisstore.config import StoreConfig
 from redisstore.connect import AsyncClient, Connection
@@ -37,6 +37,7 @@ class AsyncRunner:
         self._config = config
         self._waiting: AsyncClient | None = None
         self._closed = asyncio.Event()
+        self._looks: set[asyncio.Lock] = set()
 
     async def run(self, call: Call[T]) -> T:
         """Run one call: one round trip, unless the server has to be told the script."""
@@ -63,7 +64,7 @@ class AsyncRunner:
             for call, reply in zip(calls, replies, strict=True)
         ]
 
-    async def drive(self, sweep: Watch[ItemT]) -> AsyncIterator[ItemT]:
+    async def drive(self, sweep: Sweep[ItemT]) -> AsyncIterator[ItemT]:
         """Run a sweep: make the calls it asks for and pass on the items it yields."""
         replies: list[Any] | None = None
         while True:
@@ -74,9 +75,6 @@ class AsyncRunner:
             replies = None
             if isinstance(step, Ask):
                 replies = await self.run_all(step.calls)
-            elif isinstance(step, Pause):
-                if await self._closed_within(step.seconds):
-                    return
             else:
                 yield step.item
 
@@ -86,6 +84,30 @@ class AsyncRunner:
                 return await self._closed.wait()
         except TimeoutError:
             return False
+
+    async def watch(self, watch: Watch[ItemT]) -> AsyncIterator[ItemT]:
+        """Run what need not end by itself; it ends when the store is closed."""
+        look = asyncio.Lock()
+        self._looks.add(look)
+        try:
+            replies: list[Any] | None = None
+            while True:
+                try:
+                    step = watch.send(replies)
+                except StopIteration:
+                    return
+                replies = None
+                if isinstance(step, Ask):
+                    async with look:
+                        if self._closed.is_set():
+                            return
+                        replies = await self.run_all(step.calls)
+                elif isinstance(step, Found):
+                    yield step.item
+                elif await self._closed_within(step.seconds):
+                    return
+        finally:
+            self._looks.discard(look)
 
     async def complete(self, steps: Steps[T]) -> T:
         """Carry out the steps of an operation, and return what it comes to."""
@@ -143,6 +165,9 @@ class AsyncRunner:
     async def close(self) -> None:
         """Close the connections, and end watches."""
         self._closed.set()
+        for look in tuple(self._looks):
+            async with look:
+                continue  # no call of a watch is under way any more
         waiting, self._waiting = self._waiting, None
         if waiting is not None and waiting is not self.connection.client:
             await waiting.aclose()

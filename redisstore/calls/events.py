@@ -104,7 +104,6 @@ def sweep(
                 break
         if found:
             patience.renew()
-            yield Pause(0)
         elif (pause := patience.pause()) is None:
             return
         else:

@@ -24,7 +24,9 @@ def undelivered(store: SessionStore) -> Iterator[Finding]:
         groups = store.event_groups()
         late = [finding for group in groups if (finding := _late(group))]
         names = {group.name for group in groups}
-        yield from late or [Finding("ok", "events", f"{len(names)} groups read them, none is late")]
+        yield from late or [
+            Finding("ok", "events", f"groups that read them: {len(names)}, none is late")
+        ]
 
 
 def _late(group: EventGroup) -> Finding | None:

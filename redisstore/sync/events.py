@@ -51,7 +51,7 @@ class EventOperations(StoreBase):
         """
         name = self.config.replica if consumer is None else consumer
         wanted = events.wanted(since, wait, group, name, claim_after)
-        return self._runner.drive(events.sweep(self._opening, wanted))
+        return self._runner.watch(events.sweep(self._opening, wanted))
 
     def event_groups(self) -> list[EventGroup]:
         """List the groups that read the events, and how far each is, partition by partition.

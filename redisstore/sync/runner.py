@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import redis
 from redis import exceptions as rx
 
-from redisstore.calls.call import Ask, Call, ItemT, Pause, Steps, Wait, Watch
+from redisstore.calls.call import Ask, Call, Found, ItemT, Steps, Sweep, Wait, Watch
 from redisstore.calls.layout import Opening
 from redisstore.config import StoreConfig
 from redisstore.connect import Connection, SyncClient
@@ -46,6 +46,7 @@ class Runner:
         self._waiting: SyncClient | None = None
         self._making = threading.Lock()
         self._closed = threading.Event()
+        self._looks: set[threading.RLock] = set()
 
     def run(self, call: Call[T]) -> T:
         """Run one call: one round trip, unless the server has to be told the script."""
@@ -86,7 +87,7 @@ class Runner:
             crowds.setdefault(client.get_redis_connection(node), []).append(place)
         return crowds
 
-    def drive(self, sweep: Watch[ItemT]) -> Iterator[ItemT]:
+    def drive(self, sweep: Sweep[ItemT]) -> Iterator[ItemT]:
         """Run a sweep: make the calls it asks for and pass on the items it yields."""
         replies: list[Any] | None = None
         while True:
@@ -97,11 +98,32 @@ class Runner:
             replies = None
             if isinstance(step, Ask):
                 replies = self.run_all(step.calls)
-            elif isinstance(step, Pause):
-                if self._closed.wait(step.seconds):
-                    return
             else:
                 yield step.item
+
+    def watch(self, watch: Watch[ItemT]) -> Iterator[ItemT]:
+        """Run what need not end by itself; it ends when the store is closed."""
+        look = threading.RLock()
+        self._looks.add(look)
+        try:
+            replies: list[Any] | None = None
+            while True:
+                try:
+                    step = watch.send(replies)
+                except StopIteration:
+                    return
+                replies = None
+                if isinstance(step, Ask):
+                    with look:
+                        if self._closed.is_set():
+                            return
+                        replies = self.run_all(step.calls)
+                elif isinstance(step, Found):
+                    yield step.item
+                elif self._closed.wait(step.seconds):
+                    return
+        finally:
+            self._looks.discard(look)
 
     def complete(self, steps: Steps[T]) -> T:
         """Carry out the steps of an operation, and return what it comes to."""
@@ -185,6 +207,9 @@ class Runner:
     def close(self) -> None:
         """Close the connections, and end watches."""
         self._closed.set()
+        for look in tuple(self._looks):
+            with look:
+                continue  # no call of a watch is under way any more
         with self._making:
             waiting, self._waiting = self._waiting, None
         if waiting is not None and waiting is not self.connection.client:

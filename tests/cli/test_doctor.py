@@ -43,7 +43,7 @@ def test_a_sound_store_has_no_faults_and_says_what_was_looked_at(
     store: SessionStore, lane: SessionKey
 ) -> None:
     store.take_hold(lane, "cron-1", ttl=0.001)
-    checks = ["server", "persistence", "memory", "layout", "turns", "holds", "invariants"]
+    checks = ["server", "persistence", "memory", "layout", "turns", "holds", "events", "invariants"]
     assert [(one.severity, one.check) for one in examine(store)] == [("ok", it) for it in checks]
 
 
@@ -209,6 +209,7 @@ def test_a_server_that_refuses_info_is_a_warning_and_the_store_is_checked_all_th
         ("ok", "layout"),
         ("ok", "turns"),
         ("ok", "holds"),
+        ("ok", "events"),
         ("ok", "invariants"),
     ]
 
