@@ -179,6 +179,14 @@ _DRASTIC: tuple[Callable[[SessionStore, str], object], ...] = (
     lambda store, _: store.lookup_by_session_id(_SHARED_ID),
 )
 
+
+def consume(store: SessionStore, consumer: str, handled: Path) -> None:
+    """Handle what a group of consumers gets, until killed, and note the id of each event."""
+    with handled.open("a") as notes:
+        for event in store.events(group="agents", consumer=consumer, since="oldest"):
+            print(event.id, file=notes, flush=True)
+
+
 JOBS: dict[str, Callable[..., Any]] = {
     job.__name__: job
     for job in (
@@ -190,6 +198,7 @@ JOBS: dict[str, Callable[..., Any]] = {
         prune,
         chaos,
         stir,
+        consume,
         take_turns,
         look_after,
         serve_and_look_after,

@@ -14,6 +14,7 @@ from .lanes import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from .crew import Crew
 
@@ -35,7 +36,41 @@ def test_the_streams_tell_every_change_in_order(
         told = _streams(store)
         _follow_all(told)
         assert Counter(change for some in changes for change in some) == _events(told)
+        read = list(store.events(since="oldest", wait=0))
+        assert Counter((one.kind, one.session_key, one.session_id) for one in read) == _events(told)
+        for key, some in told.items():
+            mine = [event.session_id for event in read if event.session_key == key]
+            assert mine == [event[b"session_id"].decode() for event in some]
         assert list(store.audit()) == []
+
+
+def test_each_event_is_handled_though_consumers_are_killed(
+    crew: Crew, configured: Callable[..., StoreConfig], tmp_path: Path
+) -> None:
+    config = configured()
+    notes = [tmp_path / str(number) for number in range(3)]
+    consumers = [("consume", {"consumer": note.name, "handled": note}) for note in notes]
+
+    def handled() -> list[str]:
+        return [
+            identifier for note in notes if note.exists() for identifier in note.read_text().split()
+        ]
+
+    with SessionStore.from_url(config=config) as store:
+        shift = crew.begin([*consumers, *map(_stirring, range(crew.size - len(notes)))], config)
+        wait_until(lambda: len(handled()) > CHANGES)
+        shift.kill(0)
+        wait_until(lambda: len(handled()) > 2 * CHANGES)
+        shift.kill(1)
+        shift.kill(2)
+        shift.finish()
+        heir = store.events(group="agents", consumer="heir", claim_after=0.1, wait=5)
+        everything = {event.id for event in store.events(since="oldest", wait=0)}
+        done = handled()
+        while set(done) != everything:
+            done.append(next(heir).id)
+        # Each that was killed may have handled one event without being back for the next.
+        assert len(done) <= len(everything) + len(notes)
 
 
 @pytest.mark.parametrize("backend", BACKEND_NAMES)
