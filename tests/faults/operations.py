@@ -194,6 +194,13 @@ OPERATIONS: Sequence[Operation] = (
         lambda s: s.suspend_recently_active(),
         calls=lambda partitions: 1 + partitions,
     ),
+    _reading(
+        "events",
+        lambda s: (event.kind for event in s.events(since="oldest", wait=0)),
+        streams=True,
+        calls=lambda partitions: 2 * partitions,
+    ),
+    _reading("event_groups", lambda s: s.event_groups(), calls=_every),
     _reading("list_replicas", lambda s: s.list_replicas(), streams=True),
     Operation(
         "import_sessions",
