@@ -1,0 +1,144 @@
+"""The checker accepts histories as they should be, and finds each fault that was planted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from .checker import History, violations
+from .records import Operation, Pause
+
+A, B = "gateway-a/1/t1", "gateway-b/1/t2"
+MESSAGES = {("l", "m-1"), ("l", "m-2")}
+
+
+def operation(number: int, kind: str, **facts: Any) -> Operation:
+    fields = {
+        "replica": "gateway-a",
+        "number": number,
+        "kind": kind,
+        "lane": "l",
+        "outcome": "ok",
+        "invoked": 10 * number,
+        "returned": 10 * number + 5,
+        "session_id": "s-1",
+        **facts,
+    }
+    return Operation(**fields)
+
+
+def turn(number: int, token: str, message: str, fence: int, version: int, total: int) -> Any:
+    """A turn of three writes, which adds 1 and then 4."""
+    named = {"token": token, "message": message, "fence": fence, "replica": token.partition("/")[0]}
+    return [
+        operation(number, "begin", version=version, total=total, **named),
+        operation(number + 1, "update", version=version + 1, total=total + 1, tokens=1, **named),
+        operation(number + 2, "end", version=version + 2, total=total + 5, tokens=4, **named),
+    ]
+
+
+CLEAN = [*turn(1, A, "m-1", 100, 1, 0), *turn(4, B, "m-2", 200, 4, 5)]
+
+
+def found(operations: list[Operation], **facts: Any) -> list[str]:
+    facts = {"messages": MESSAGES, "totals": {"l": 10}, **facts}
+    return [fault.partition(":")[0] for fault in violations(History(operations, **facts))]
+
+
+def changed(index: int, **facts: Any) -> list[Operation]:
+    operations = list(CLEAN)
+    operations[index] = replace(operations[index], **facts)
+    return operations
+
+
+def test_a_clean_history_has_no_fault() -> None:
+    assert found(CLEAN) == []
+
+
+def test_what_a_killed_replica_did_not_hear_of_is_no_fault() -> None:
+    unheard = [*CLEAN[:2], replace(CLEAN[2], outcome="unknown", version=0, total=0), *CLEAN[3:]]
+    assert found(unheard) == []
+    not_applied = [*unheard[:3], *turn(4, B, "m-2", 200, 3, 1), *turn(7, B, "m-1", 300, 6, 6)]
+    assert found(not_applied, totals={"l": 11}) == []
+
+
+def test_a_reset_begins_a_generation() -> None:
+    reset = operation(3, "reset", token=A, message="m-1", fence=100, version=3, session_id="s-2")
+    end = operation(4, "end", token=A, message="m-1", fence=100, session_id="s-2")
+    after = [replace(o, session_id="s-2") for o in turn(5, B, "m-2", 200, 4, 0)]
+    assert found([*CLEAN[:2], reset, end, *after], totals={"l": 5}) == []
+
+
+def test_a_write_of_an_earlier_turn_after_a_later_one_is_found() -> None:
+    late = replace(CLEAN[2], version=5)
+    shifted = [replace(o, version=o.version + (o.version > 4)) for o in CLEAN[3:]]
+    assert "turns_do_not_overlap" in found([*CLEAN[:2], late, *shifted])
+
+
+def test_two_writes_of_one_version_are_found() -> None:
+    assert "turns_do_not_overlap" in found(changed(3, version=3))
+
+
+def test_turns_on_a_shared_id_that_interleave_are_found() -> None:
+    facts: dict[str, Any] = {"messages": (), "totals": {}, "shared": [frozenset({"l", "k"})]}
+    named = {"lane": "k", "token": B, "fence": 200, "version": 1, "tokens": 1, "total": 1}
+    between = {"invoked": CLEAN[1].returned + 1, "returned": CLEAN[2].invoked - 1}
+    inside = operation(9, "update", **named, **between)
+    assert "shared_turns_do_not_overlap" in found([*CLEAN[:3], inside], **facts)
+    assert found([*CLEAN[:3], operation(9, "update", **named)], **facts) == []
+
+
+def test_a_message_that_was_done_twice_is_found() -> None:
+    twice = [*CLEAN, *turn(7, A, "m-1", 300, 7, 10)]
+    assert found(twice, totals={"l": 15}) == ["each_message_is_done_once"]
+
+
+def test_a_message_that_was_never_done_is_found() -> None:
+    assert found(CLEAN, messages={*MESSAGES, ("l", "m-3")}) == ["each_message_is_done_once"]
+    assert "each_message_is_done_once" in found(changed(5, outcome="refused", version=0))
+
+
+@pytest.mark.parametrize("total", [4, 6], ids=["lost", "counted twice"])
+def test_a_wrong_count_is_found(total: int) -> None:
+    assert "no_count_is_lost" in found(changed(2, total=total))
+
+
+@pytest.mark.parametrize("final", [9, 11])
+def test_a_wrong_total_in_the_end_is_found(final: int) -> None:
+    assert found(CLEAN, totals={"l": final}) == ["no_count_is_lost"]
+
+
+def test_an_id_that_changes_without_a_reset_is_found() -> None:
+    assert "one_session_id_a_generation" in found(changed(4, session_id="s-2"))
+
+
+def test_a_reset_that_keeps_the_id_is_found() -> None:
+    reset = operation(3, "reset", token=A, message="m-1", fence=100, version=3)
+    assert "one_session_id_a_generation" in found([*CLEAN[:2], reset])
+
+
+def test_a_write_after_the_replica_was_away_is_found() -> None:
+    away = Pause("gateway-a", stopped=CLEAN[0].returned + 1, woken=CLEAN[2].invoked - 1)
+    assert found(CLEAN, pauses=[away]) == ["who_was_away_writes_nothing"]
+    before = Pause("gateway-a", stopped=CLEAN[0].invoked - 2, woken=CLEAN[0].invoked - 1)
+    assert found(CLEAN, pauses=[before]) == []
+
+
+def queued(token: str, at: int) -> Operation:
+    return operation(20, "queued", token=token, lane="", returned=at, invoked=at)
+
+
+def test_who_came_later_and_went_first_is_found() -> None:
+    # The second turn was known to wait before the first had even asked.
+    early = [replace(o, invoked=o.invoked - 100) for o in CLEAN[3:4]]
+    history = [*CLEAN[:3], *early, *CLEAN[4:], queued(B, CLEAN[0].invoked - 1)]
+    assert found(history) == ["arrivals_are_served_in_order"]
+    assert found(history, killed={"gateway-b/1"}) == []
+    away = Pause("gateway-b", stopped=-50, woken=-40)
+    assert found(history, pauses=[away]) == []
+
+
+def test_who_asked_before_the_other_was_known_to_wait_may_go_first() -> None:
+    assert found([*CLEAN, queued(B, CLEAN[0].invoked + 1)]) == []
