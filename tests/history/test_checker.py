@@ -83,7 +83,7 @@ def test_two_writes_of_one_version_are_found() -> None:
 
 def test_turns_on_a_shared_id_that_interleave_are_found() -> None:
     facts: dict[str, Any] = {"messages": (), "totals": {}, "shared": [frozenset({"l", "k"})]}
-    named = {"lane": "k", "token": B, "fence": 200, "version": 1, "tokens": 1, "total": 1}
+    named = {"lane": "k", "token": B, "fence": 200, "version": 1}
     between = {"invoked": CLEAN[1].returned + 1, "returned": CLEAN[2].invoked - 1}
     inside = operation(9, "update", **named, **between)
     assert "shared_turns_do_not_overlap" in found([*CLEAN[:3], inside], **facts)
