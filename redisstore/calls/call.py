@@ -148,6 +148,7 @@ class HasLease(Protocol):
     @property
     def lease(self) -> Lease:
         """What it has."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ def async_beside(client: AsyncClient, config: StoreConfig) -> AsyncClient:
     pool = client.connection_pool
     if isinstance(pool, AsyncSentinelConnectionPool):
         return client
-    options = _options(pool, config) | {"socket_timeout": PATIENCE}
+    options: dict[str, Any] = {**_options(pool, config), "socket_timeout": PATIENCE}
     return redis.asyncio.Redis.from_pool(
         AsyncBlockingConnectionPool(connection_class=pool.connection_class, **options)
     )

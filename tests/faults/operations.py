@@ -5,7 +5,7 @@ Each is written once, for `SessionStore`; `tests.faces` lets the asyncio store b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -90,6 +90,12 @@ def _handle_again(store: SessionStore) -> object:
         return _handle(store)
     except DuplicateMessage as known:
         return known.state
+
+
+def _kinds(events: Any) -> object:
+    if isinstance(events, AsyncIterator):
+        return (event.kind async for event in events)
+    return (event.kind for event in events)
 
 
 def _held(store: SessionStore) -> None:
@@ -196,7 +202,7 @@ OPERATIONS: Sequence[Operation] = (
     ),
     _reading(
         "events",
-        lambda s: (event.kind for event in s.events(since="oldest", wait=0)),
+        lambda s: _kinds(s.events(since="oldest", wait=0)),
         streams=True,
         calls=lambda partitions: 2 * partitions,
     ),
