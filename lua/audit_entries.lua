@@ -14,7 +14,6 @@ local prefix, updated_at_index, repair = KEYS[1], KEYS[2], ARGV[1] == '1'
 local session_ids_index = prefix .. 'session_ids'
 local active_index = prefix .. 'active'
 local turns_index = prefix .. 'turns'
-local is_only = not string.find(prefix, '.', 1, true)
 
 -- shared: is_whole
 local function is_whole(text)
@@ -68,19 +67,41 @@ local function report(session_key, problem)
   faults[#faults + 1], faults[#faults + 2] = session_key, problem
 end
 
+-- Whether another entry here is bound to an id. The range also has ids that begin with it and a space.
+local function is_shared(session_id, session_key)
+  local bound = redis.call('ZRANGE', session_ids_index, '[' .. session_id .. ' ', '(' .. session_id .. '!', 'BYLEX')
+  for _, member in ipairs(bound) do
+    local other = string.sub(member, #session_id + 2)
+    if other ~= session_key and redis.pcall('HGET', prefix .. 'entry:' .. other, 'session_id') == session_id then
+      return true
+    end
+  end
+  return false
+end
+
 local function check_turn(session_key)
   local turn_key, queue_key = prefix .. 'turn:' .. session_key, prefix .. 'queue:' .. session_key
-  local kind, lapses = redis.call('TYPE', turn_key).ok, redis.call('ZSCORE', turns_index, session_key)
-  local queued = redis.call('TYPE', queue_key).ok
-  if kind ~= 'hash' and kind ~= 'none' or queued ~= 'list' and queued ~= 'none' then
-    report(session_key, 'has a turn or a queue of a wrong type')
-  elseif lapses and kind == 'none' then
-    report(session_key, 'is in the turns index, but has no turn')
+  local kind, queued = redis.call('TYPE', turn_key).ok, redis.call('TYPE', queue_key).ok
+  local lapses = redis.call('ZSCORE', turns_index, session_key)
+  local has_turn, has_queue, problem = kind == 'hash', queued == 'list', nil
+  if not has_turn and kind ~= 'none' or not has_queue and queued ~= 'none' then
+    problem = 'has a turn or a queue of a wrong type'
+  elseif (has_turn or has_queue) and redis.call('EXISTS', prefix .. 'entry:' .. session_key) == 0 then
+    problem = 'has a turn or a queue, but no entry'
+  elseif has_queue and not has_turn then
+    problem = 'has a queue, but no turn'
+  elseif lapses and not has_turn then
+    problem = 'is in the turns index, but has no turn'
+  end
+  if problem then
+    report(session_key, problem)
     if repair then
+      -- No more than a place is lost: who waits begins again by itself.
       redis.call('ZREM', turns_index, session_key)
+      redis.call('UNLINK', turn_key, queue_key)
     end
-  elseif not lapses and (kind == 'hash' or queued == 'list') then
-    report(session_key, 'has a ' .. (kind == 'hash' and 'turn' or 'queue') .. ', but is missing in the turns index')
+  elseif has_turn and not lapses then
+    report(session_key, 'has a turn, but is missing in the turns index')
     if repair then
       redis.call('ZADD', turns_index, 1, session_key)
     end
@@ -108,12 +129,9 @@ for i = 2, #ARGV do
       if repair then
         redis.call('ZADD', session_ids_index, 0, binding)
       end
-    elseif is_only and not values[3] and redis.call('ZLEXCOUNT', session_ids_index, '[' .. values[2] .. ' ',
-      '(' .. values[2] .. '!') > 1 then
+    elseif not values[3] and is_shared(values[2], session_key) then
+      -- What puts this right concerns all partitions: share_session_id.lua.
       report(session_key, 'shares its session id, but its turns would not exclude those of the others')
-      if repair then
-        redis.call('HSET', entry_key, 'id_home', prefix)
-      end
     end
   end
   check_turn(session_key)

@@ -270,7 +270,7 @@ local function replaced(policy, reason)
   return rebind(proposed_id, policy, 'replica', replica, unpack(told))
 end
 -- end shared
-local policy = read_policy(policy_text)
+local policy, last_fence = read_policy(policy_text), redis.call('GET', prefix .. 'fence')
 local reason = exists and not policy.skewed and reset_reason(policy)
 local fault = policy.skewed or damaged_index(updated_at_index, expiry_index)
   or (not exists or reason) and damaged_index(session_ids_index, prefix .. 'events')
@@ -279,7 +279,7 @@ if fault then
 elseif not exists and not is_laid_out() then
   return redis.error_reply('NOLAYOUT ' .. prefix .. 'meta is missing or says otherwise: open the store first')
 end
-local fence = math.max(tonumber(redis.call('GET', prefix .. 'fence') or 0) + 1, now * 1000)
+local fence = math.max(is_whole(last_fence) and last_fence + 1 or 0, now * 1000)
 redis.call('SET', prefix .. 'fence', whole(fence))
 if not exists then
   flat = created(policy, fields_at)

@@ -22,11 +22,17 @@ local function whole(number)
 end
 -- end shared
 
+-- A turn or queue of a wrong type, which an audit names, is listed as empty.
+local function read(command, key, empty)
+  local found = redis.pcall(command, key)
+  return (type(found) == 'number' or type(found) == 'table' and not found.err) and found or empty
+end
+
 local answer = { whole(now) }
 local turns = redis.call('ZRANGE', turns_index, skip, skip + limit - 1, 'WITHSCORES')
 for i = 1, #turns, 2 do
   answer[#answer + 1], answer[#answer + 2] = turns[i], whole(turns[i + 1])
-  answer[#answer + 1] = whole(redis.call('LLEN', prefix .. 'queue:' .. turns[i]))
-  answer[#answer + 1] = redis.call('HGETALL', prefix .. 'turn:' .. turns[i])
+  answer[#answer + 1] = whole(read('LLEN', prefix .. 'queue:' .. turns[i], 0))
+  answer[#answer + 1] = read('HGETALL', prefix .. 'turn:' .. turns[i], {})
 end
 return answer

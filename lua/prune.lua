@@ -191,7 +191,9 @@ else
   end
   for _, member in ipairs(orphans) do
     gone[#gone + 1] = member
-    entries[#entries + 1] = prefix .. 'holds:' .. member
+    for _, kind in ipairs({ 'holds:', 'turn:', 'queue:' }) do
+      entries[#entries + 1] = prefix .. kind .. member
+    end
   end
   if #gone > 0 then
     redis.call('ZREM', updated_at_index, unpack(gone))

@@ -160,8 +160,19 @@ local function call_the_roll(lane)
   end
 end
 
+-- What is no turn, or no queue, is nobody's, and must not keep the others from being recovered.
+local function drop_damaged(lane)
+  for key, wanted in pairs({ [lane.hash] = 'hash', [lane.queue] = 'list' }) do
+    local kind = redis.call('TYPE', key).ok
+    if kind ~= wanted and kind ~= 'none' then
+      redis.call('UNLINK', key)
+    end
+  end
+end
+
 local function recover(session_key)
   local lane = lane_of(session_key)
+  drop_damaged(lane)
   local turn = redis.call('HMGET', lane.hash, 'token', 'fence', 'session_id', 'message_id', 'replica', 'id_home')
   if turn[1] and turn[1] ~= revoked and is_leased(redis.call('ZSCORE', turns_index, session_key)) then
     if only ~= '' and revoked == '' then

@@ -36,7 +36,8 @@ end
 local answers = {}
 for i = 2, #ARGV, 3 do
   local session_key, answer = ARGV[i], 'lost'
-  local turn = redis.call('HMGET', prefix .. 'turn:' .. session_key, 'token', 'fence', 'id_home')
+  local turn = redis.pcall('HMGET', prefix .. 'turn:' .. session_key, 'token', 'fence', 'id_home')
+  turn = type(turn) == 'table' and not turn.err and turn or {} -- one that was damaged is lost, the others go on
   if turn[1] == ARGV[i + 1] and turn[2] == ARGV[i + 2] and is_leased(redis.call('ZSCORE', turns_index, session_key)) then
     answer = whole(now + lease_ms)
     redis.call('ZADD', turns_index, answer, session_key)

@@ -76,6 +76,7 @@ CALLS: dict[str, Callable[[], Call[Any]]] = {
     "acknowledge_event": lambda: events.acknowledge(CONTEXT.space.partitions[0], "agents", "1-0"),
     "audit_entries": lambda: asked(audit.keys(CONTEXT, [b"{redisstore}:entry:k"], repair=False)),
     "audit_index": lambda: asked(audit.indexes(CONTEXT, repair=False)),
+    "audit_keys": lambda: asked(audit.keys(CONTEXT, [b"{redisstore}:fence"], repair=False)),
     "begin_turn": lambda: asked(turns.begin(CONTEXT, MESSAGE)),
     "claim_expired": lambda: asked(expiry.claim(CONTEXT)),
     "clear_resume_pending": lambda: sessions.clear_resume_pending(CONTEXT, KEY, ANY),

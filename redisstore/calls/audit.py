@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from redisstore.calls.call import Ask, Call, Context, Found, Sweep, as_text
-from redisstore.keys import Partition
+from redisstore.calls.call import Ask, Call, Context, Found, Sweep, as_labelled, as_text
+from redisstore.calls.sharing import share
+from redisstore.keys import Partition, SessionId
 
 _PAGE = 100
-_KINDS_OF_A_LANE = ("entry", "holds", "turn", "queue")
-_OTHER_KINDS = ("op", "wake", "seen", "lock", "lock_queue", "replica", "job")
-"""What lapses by itself, is checked from its index, or is of no session."""
 _INDEXES = ("updated_at", "session_ids", "expiry", "active", "turns", "locks")
-_SINGLE_KEYS = (*_INDEXES, "fence", "events", "meta", "replicas")
+_UNSHARED = "shares its session id, but its turns would not exclude those of the others"
+"""The one fault that concerns several partitions, in the words of the script."""
+
+_OF_A_LANE = ("entry:", "holds:", "turn:", "queue:")
+_OF_A_PARTITION = (
+    *_OF_A_LANE,
+    *_INDEXES,
+    *("op:", "wake:", "seen:", "lock:", "lock_queue:", "fence", "events", "meta"),
+)
+_OF_THE_STORE = ("replica:", "job:", "replicas", "meta")
+"""What the keys at a place are called; a colon stands before the name of a single one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,29 +35,53 @@ class Fault:
 def pattern(context: Context) -> str:
     """Return the glob pattern of all keys of a store, for SCAN."""
     namespace = context.config.namespace
-    dot = "" if context.space.partition_count == 1 else ".*"
-    return "{" + namespace + dot + "}:*"
+    # Several partitions have tags of their own, beside that of the store as a whole.
+    several = context.space.partition_count > 1
+    return "{" + namespace + ("[.}]*:*" if several else "}:*")
 
 
 def keys(context: Context, found: Iterable[bytes], *, repair: bool) -> Sweep[Fault]:
     """Yield what is wrong with keys that a SCAN found, and with the sessions they belong to."""
-    homes = {home.prefix.encode(): home for home in context.space.partitions}
-    lanes: dict[Partition, set[bytes]] = {}
+    homes = {home.prefix: home for home in context.space.partitions}
+    known: dict[str, tuple[str, ...]] = dict.fromkeys(homes, _OF_A_PARTITION)
+    known[context.space.root] = known.get(context.space.root, ()) + _OF_THE_STORE
+    lanes: dict[str, set[bytes]] = {}
+    others: dict[str, set[bytes]] = {}
     for key in found:
-        prefix, _, name = key.partition(b"}:")
-        home = homes.get(prefix + b"}:")
-        first, _, lane = name.partition(b":")
-        kind = first.decode(errors="replace")
-        if home is None:
+        before, brace, name = key.partition(b"}:")
+        prefix = (before + brace).decode(errors="replace")
+        first, colon, lane = name.partition(b":")
+        kind = (first + colon).decode(errors="replace") if lane or not colon else ""
+        if prefix not in known:
             yield Found(Fault(as_text(key), "belongs to no partition of this store"))
-        elif lane and kind in _KINDS_OF_A_LANE:
-            lanes.setdefault(home, set()).add(lane)
-        elif kind not in (_OTHER_KINDS if lane else _SINGLE_KEYS):
+        elif kind not in known[prefix]:
             yield Found(Fault(as_text(key), "is no key of this layout"))
-    if lanes:
-        replies = yield Ask([_entries(home, some, repair=repair) for home, some in lanes.items()])
+        elif kind in _OF_A_LANE:
+            lanes.setdefault(prefix, set()).add(lane)
+        elif kind not in _INDEXES:
+            others.setdefault(prefix, set()).add(name)
+    calls = [
+        *(_entries(homes[prefix], some, repair=repair) for prefix, some in lanes.items()),
+        *(_others(prefix, some, repair=repair) for prefix, some in others.items()),
+    ]
+    if calls:
+        replies = yield Ask(calls)
         for faults in replies:
-            yield from map(Found, faults)
+            for fault in faults:
+                yield Found(fault)
+                if repair and fault.problem == _UNSHARED:
+                    yield from _share(context, fault.where)
+
+
+def _share(context: Context, entry_key: str) -> Sweep[Fault]:
+    """Have the turns of all lanes that are bound to an entry's session id exclude one another."""
+    prefix = entry_key.partition("entry:")[0]
+
+    def session_id(flat: Sequence[bytes]) -> SessionId:
+        return SessionId(as_text(as_labelled(flat).get("session_id", b"")))
+
+    (found,) = yield Ask([Call("get_session", (prefix, entry_key), (), session_id)])
+    yield from share(context, found)
 
 
 def _entries(home: Partition, lanes: set[bytes], *, repair: bool) -> Call[list[Fault]]:
@@ -58,6 +90,11 @@ def _entries(home: Partition, lanes: set[bytes], *, repair: bool) -> Call[list[F
 
     args = ("1" if repair else "", *sorted(lanes))
     return Call("audit_entries", (home.prefix, home.updated_at), args, decode)
+
+
+def _others(prefix: str, names: set[bytes], *, repair: bool) -> Call[list[Fault]]:
+    args = ("1" if repair else "", *sorted(names))
+    return Call("audit_keys", (prefix,), args, lambda reply: _faults(prefix, reply))
 
 
 def indexes(context: Context, *, repair: bool) -> Sweep[Fault]:

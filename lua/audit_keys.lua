@@ -1,0 +1,76 @@
+#!lua flags=allow-oom
+-- Check keys that no index and no session tells of: what type they are, that what is short-lived has
+-- a TTL, and that the locks of shared session ids are indexed. What can be put right safely is, if asked.
+--
+-- KEYS[1]  partition  {redisstore}:
+-- ARGV[1]  repair     '1': index a lock, drop the queue of none, give a TTL of a day
+-- ARGV[2]  ...        names of keys, without the partition
+-- Returns  pairs of key, without the partition, and what is wrong
+-- Errors   none: what is of a wrong type is reported
+-- Example  redis-cli --eval lua/audit_keys.lua '{redisstore}:' , '' fence events seen:agent:main:telegram:dm:42 lock:20261122_112233_deadbeef0123
+
+local prefix, repair = KEYS[1], ARGV[1] == '1'
+local locks_index = prefix .. 'locks'
+local TYPES = { events = 'stream', fence = 'string', job = 'hash', lock = 'hash', lock_queue = 'list', meta = 'hash',
+  op = 'string', replica = 'hash', replicas = 'zset', seen = 'zset', wake = 'list' }
+local HAS_TTL = { op = true, seen = true, wake = true }
+local A_DAY_MS = 86400000
+
+-- shared: is_whole
+local function is_whole(text)
+  return text and #text <= 16 and string.find(text, '^%d+$') ~= nil
+end
+-- end shared
+-- shared: indexes
+-- Scripts don't roll back: a key of a wrong type ends the script before its first write.
+local function damaged_index(...)
+  for _, index in ipairs({ ... }) do
+    local kind, wanted = redis.call('TYPE', index).ok, index == prefix .. 'events' and 'stream' or 'zset'
+    if kind ~= wanted and kind ~= 'none' then
+      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a '
+        .. (wanted == 'zset' and 'sorted set' or wanted))
+    end
+  end
+end
+-- end shared
+
+local faults = {}
+local function report(name, problem)
+  faults[#faults + 1], faults[#faults + 2] = name, problem
+end
+local function spoken(kind)
+  return kind == 'zset' and 'sorted set' or kind
+end
+
+local function check(name)
+  local kind, of = string.match(name, '^([^:]+):?(.*)$')
+  local key, wanted = prefix .. name, TYPES[kind]
+  local found = redis.call('TYPE', key).ok
+  if found == 'none' then
+    return
+  elseif found ~= wanted then
+    report(name, 'is a ' .. spoken(found) .. ', not a ' .. spoken(wanted))
+  elseif HAS_TTL[kind] and redis.call('PTTL', key) == -1 then
+    report(name, 'has no TTL')
+    if repair then
+      redis.call('PEXPIRE', key, A_DAY_MS)
+    end
+  elseif kind == 'fence' and not is_whole(redis.call('GET', key)) then
+    report(name, 'is not a whole number')
+  elseif kind == 'lock' and not damaged_index(locks_index) and not redis.call('ZSCORE', locks_index, of) then
+    report(name, 'is missing in the locks index')
+    if repair then
+      redis.call('ZADD', locks_index, 1, of)
+    end
+  elseif kind == 'lock_queue' and redis.call('EXISTS', prefix .. 'lock:' .. of) == 0 then
+    report(name, 'waits for a lock that nobody has')
+    if repair then
+      redis.call('UNLINK', key)
+    end
+  end
+end
+
+for i = 2, #ARGV do
+  check(ARGV[i])
+end
+return faults
