@@ -1,8 +1,8 @@
 """What a namespace holds, in a form by which two moments can be compared.
 
 Random and running parts are replaced by what they stand for: session ids by the lane that is bound
-to them, times by a word. What a call changed twice stays visible in
-versions, counters, flags and members.
+to them, times, fences and turns by a word. What a call changed twice stays visible in versions,
+counters, flags, members and events.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["clear", "comparable", "contents"]
 
 _SESSION_ID = re.compile(r"\d{8}_\d{6}_[0-9a-f]{12}")
-_MOMENT = re.compile(r"\b1[6-9]\d{11}\b(\.0)?|datetime\.datetime\([^)]*\)")
+_MOMENT = re.compile(r"\b1[6-9]\d{11}\b(-\d+|\.0)?|datetime\.datetime\([^)]*\)")
+_FENCE = re.compile(r"\b1[6-9]\d{14}\b")
+_TOKEN = re.compile(r"\b[0-9a-f]{8}/[0-9a-f]{16}\b")
 
 
 def contents(client: Redis, namespace: str) -> dict[str, Any]:
@@ -34,8 +36,15 @@ def contents(client: Redis, namespace: str) -> dict[str, Any]:
             value = {
                 _text(name): score for name, score in reading.zrange(key, 0, -1, withscores=True)
             }
+        elif kind == b"list":
+            value = [_text(member) for member in reading.lrange(key, 0, -1)]
+        elif kind == b"stream":
+            value = [
+                {_text(name): _text(it) for name, it in fields.items()}
+                for _, fields in reading.xrange(key)
+            ]
         else:
-            value = f"a {_text(kind)}"
+            value = _text(reading.get(key))
         found[_text(key)] = value
     return found
 
@@ -57,6 +66,7 @@ def comparable(stored: dict[str, Any], answer: object = None) -> str:
 
     def neutral(text: str) -> str:
         text = _SESSION_ID.sub(lambda match: names.get(match[0], "<an id>"), text)
+        text = _TOKEN.sub("<a turn>", _FENCE.sub("<a fence>", text))
         return _MOMENT.sub("<a moment>", text)
 
     # Of sessions touched in the same millisecond, either may be listed first.
@@ -67,7 +77,7 @@ def comparable(stored: dict[str, Any], answer: object = None) -> str:
             members = sorted(neutral(f"{name} = {it}") for name, it in value.items())
             lines.append(f"{neutral(key)}: {'; '.join(members)}")
         else:
-            lines.append(f"{neutral(key)}: {value}")
+            lines.append(f"{neutral(key)}: {neutral(str(value))}")
     return "\n".join(sorted(lines))
 
 
