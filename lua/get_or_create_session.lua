@@ -182,6 +182,15 @@ local function is_laid_out()
   return partitions and (partitions == '1') == (string.find(prefix, '.', 1, true) == nil)
 end
 -- end shared
+-- shared: stale
+-- A turn that runs is stale once the lane is bound anew, even if it is to the same id again one day.
+local function make_turn_stale()
+  local turn_key = prefix .. 'turn:' .. session_key
+  if redis.pcall('HEXISTS', turn_key, 'fence') == 1 then
+    redis.call('HSET', turn_key, 'rebound', '1')
+  end
+end
+-- end shared
 -- shared: rebind
 -- Bind the lane to another conversation: what belonged to the old one goes, the rest stays.
 local function rebind(new_id, policy, ...)
@@ -264,6 +273,7 @@ elseif exists then
   if force_new and keep_ms ~= '0' and not redis.call('SET', prefix .. 'op:' .. proposed_id, '1', 'NX', 'PX', keep_ms) then
     return flat
   end
+  make_turn_stale()
   return replaced(policy, reason)
 elseif keep_ms ~= '0' and not is_laid_out() then
   return redis.error_reply('NOLAYOUT ' .. prefix .. 'meta is missing or says otherwise: open the store first')

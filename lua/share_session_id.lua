@@ -49,8 +49,8 @@ end
 -- end shared
 -- shared: sharing
 -- Mark all entries here that are bound to an id as sharing it, so that their turns take its lock too.
--- A turn that runs on it now gets the lock, if that lives here; else it is returned: session key and
--- token. The second answer is how many entries there are.
+-- A turn that runs on it now gets the lock, if that lives here, and is returned: session key and token.
+-- The second answer is how many entries there are.
 local function share(session_id, id_home, but_not)
   local running, entries, lock_key = {}, 0, prefix .. 'lock:' .. session_id
   local bound = redis.call('ZRANGE', prefix .. 'session_ids', '[' .. session_id .. ' ', '(' .. session_id .. '!', 'BYLEX')
@@ -63,11 +63,12 @@ local function share(session_id, id_home, but_not)
       if values[2] ~= id_home then
         redis.call('HSET', entry_key, 'id_home', id_home, 'version', whole(values[3] + 1))
       end
-      local turn = redis.call('HMGET', turn_key, 'token', 'fence', 'session_id')
+      local turn = redis.call('HMGET', turn_key, 'token', 'fence', 'session_id', 'id_home')
       local lapses = redis.call('ZSCORE', prefix .. 'turns', session_key)
       if turn[2] and turn[3] == session_id and is_leased(lapses) then
         redis.call('HSET', turn_key, 'id_home', id_home)
-        if id_home == prefix then
+        -- One that began when it was shared already has the lock, or waits for it.
+        if id_home == prefix and turn[4] ~= id_home then
           redis.call('HSET', lock_key, 'token', turn[1], 'session_key', session_key, 'replica', string.match(turn[1], '^[^/]+'))
           redis.call('ZADD', prefix .. 'locks', whole(lapses), session_id)
         end

@@ -83,15 +83,16 @@ local function is_leased(lapses)
 end
 -- end shared
 -- shared: fence
--- Why the turn `<token> <fence>` may not write, or nil: its lease must run, for this very conversation.
+-- Why the turn `<token> <fence>` may not write, or nil: its lease must run, for this very conversation,
+-- and the lane must not have been bound anew since, not even to the same again.
 local function refusal_of(turn_named, session_id)
-  local turn = redis.call('HMGET', prefix .. 'turn:' .. session_key, 'token', 'fence', 'session_id')
+  local turn = redis.call('HMGET', prefix .. 'turn:' .. session_key, 'token', 'fence', 'session_id', 'rebound')
   local lapses = redis.call('ZSCORE', prefix .. 'turns', session_key)
   if turn_named ~= (turn[1] or '') .. ' ' .. (turn[2] or '') or not is_leased(lapses) then
     return redis.error_reply('LOST the turn no longer has the lane ' .. session_key)
-  elseif turn[3] ~= session_id then
-    return redis.error_reply('STALE session_id: the turn began with ' .. tostring(turn[3]) .. ', it is now '
-      .. tostring(session_id))
+  elseif turn[3] ~= session_id or turn[4] then
+    return redis.error_reply('STALE session_id: the lane was bound anew since the turn began with ' .. tostring(turn[3])
+      .. ', it is now ' .. tostring(session_id))
   end
 end
 -- end shared
@@ -134,8 +135,8 @@ end
 -- end shared
 -- shared: sharing
 -- Mark all entries here that are bound to an id as sharing it, so that their turns take its lock too.
--- A turn that runs on it now gets the lock, if that lives here; else it is returned: session key and
--- token. The second answer is how many entries there are.
+-- A turn that runs on it now gets the lock, if that lives here, and is returned: session key and token.
+-- The second answer is how many entries there are.
 local function share(session_id, id_home, but_not)
   local running, entries, lock_key = {}, 0, prefix .. 'lock:' .. session_id
   local bound = redis.call('ZRANGE', prefix .. 'session_ids', '[' .. session_id .. ' ', '(' .. session_id .. '!', 'BYLEX')
@@ -148,11 +149,12 @@ local function share(session_id, id_home, but_not)
       if values[2] ~= id_home then
         redis.call('HSET', entry_key, 'id_home', id_home, 'version', whole(values[3] + 1))
       end
-      local turn = redis.call('HMGET', turn_key, 'token', 'fence', 'session_id')
+      local turn = redis.call('HMGET', turn_key, 'token', 'fence', 'session_id', 'id_home')
       local lapses = redis.call('ZSCORE', prefix .. 'turns', session_key)
       if turn[2] and turn[3] == session_id and is_leased(lapses) then
         redis.call('HSET', turn_key, 'id_home', id_home)
-        if id_home == prefix then
+        -- One that began when it was shared already has the lock, or waits for it.
+        if id_home == prefix and turn[4] ~= id_home then
           redis.call('HSET', lock_key, 'token', turn[1], 'session_key', session_key, 'replica', string.match(turn[1], '^[^/]+'))
           redis.call('ZADD', prefix .. 'locks', whole(lapses), session_id)
         end
@@ -224,6 +226,15 @@ local function index_activity(policy, updated_at)
   end
 end
 -- end shared
+-- shared: stale
+-- A turn that runs is stale once the lane is bound anew, even if it is to the same id again one day.
+local function make_turn_stale()
+  local turn_key = prefix .. 'turn:' .. session_key
+  if redis.pcall('HEXISTS', turn_key, 'fence') == 1 then
+    redis.call('HSET', turn_key, 'rebound', '1')
+  end
+end
+-- end shared
 -- shared: rebind
 -- Bind the lane to another conversation: what belonged to the old one goes, the rest stays.
 local function rebind(new_id, policy, ...)
@@ -253,6 +264,7 @@ if id_home == '' then
   local _, sharers = share(session_id, prefix, session_key)
   id_home = sharers > 0 and prefix or ''
 end
+make_turn_stale()
 announce('switched', 'session_key', session_key, 'session_id', session_id, 'old_session_id', entry.session_id)
 rebind(session_id, policy)
 if id_home ~= '' then

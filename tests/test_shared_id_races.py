@@ -1,0 +1,92 @@
+"""Lanes that share a session id, while they are bound anew and others wait for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from redisstore import SessionId, SessionStore, StaleWrite, StoreConfig
+from tests.conftest import SITES, Site, Sites
+from tests.entries import key, source
+from tests.servers import wait_until
+from tests.turns import begun
+
+ADA, BOB, CAY = "ada", "bob", "cay"
+"""In three partitions, where there are so many."""
+
+
+@pytest.fixture(params=SITES)
+def site(request: pytest.FixtureRequest, sites: Sites) -> Site:
+    return sites.get(request.param)
+
+
+@pytest.fixture
+def store(site: Site, namespace: str) -> Iterator[SessionStore]:
+    config = StoreConfig(
+        url=site.url, namespace=namespace, partitions=site.partitions, replica="gateway"
+    )
+    with SessionStore.from_url(config=config) as store:
+        yield store
+        assert list(store.audit()) == []
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(4) as pool:
+        yield pool
+
+
+def shared(store: SessionStore) -> SessionId:
+    """Bind Bob's lane to the id of Ada's."""
+    session_id = store.get_or_create_session(source(ADA)).session_id
+    store.get_or_create_session(source(BOB))
+    store.switch_session(key(BOB), session_id)
+    return session_id
+
+
+def has_lane(store: SessionStore, name: str) -> bool:
+    """Whether a turn has this lane; it may still wait for its session."""
+    return key(name) in [turn.session_key for turn in store.list_turns()]
+
+
+def holder(store: SessionStore, session_id: SessionId) -> str:
+    """The token of the turn that has the lock of a session id."""
+    lock = store._opening.context.space.home_of_id(session_id).lock(session_id)
+    client: Any = store._runner.connection.client
+    return str(client.hget(lock, "token").decode())
+
+
+@pytest.mark.parametrize(("first", "second"), [(ADA, BOB), (BOB, ADA)])
+def test_one_that_waits_does_not_get_in_when_a_third_lane_is_bound(
+    store: SessionStore, pool: ThreadPoolExecutor, first: str, second: str
+) -> None:
+    session_id = shared(store)
+    store.get_or_create_session(source(CAY))
+    turn, waiting = begun(store, first), store.turn(source(second), wait=30)
+    served = pool.submit(waiting.__enter__)
+    wait_until(lambda: has_lane(store, second), message="the second has its lane")
+    store.switch_session(key(CAY), session_id)
+    assert holder(store, session_id) == turn.token
+    assert not served.done()
+    turn.end()
+    served.result(timeout=30).end()
+
+
+def test_a_turn_stays_stale_when_its_lane_comes_back_to_its_session(store: SessionStore) -> None:
+    stale = begun(store, ADA)
+    session_id = stale.entry.session_id
+    store.reset_session(key(ADA))
+    store.get_or_create_session(source(BOB))
+    store.switch_session(key(BOB), session_id)
+    turn = begun(store, BOB)
+    store.switch_session(key(ADA), session_id)
+    with pytest.raises(StaleWrite):
+        stale.update(output_tokens=1)
+    turn.update(output_tokens=1)
+    with pytest.raises(StaleWrite):
+        stale.end(output_tokens=1)
+    turn.end()
+    begun(store, ADA).end()
