@@ -93,4 +93,4 @@ def handle(
 
 def turn_left(fence: int | None) -> RunningTurn:
     """A turn that a killed replica has left in the store; without a fence it was not claimed."""
-    return RunningTurn(KEY, "gateway-1", "token", fence, ID, None, NOW, NOW, False, 0)
+    return RunningTurn(KEY, "gateway-1", "token", fence, ID, None, NOW, NOW, 0.0, True, 0)

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from redisstore.calls.call import Ask, Call, Context, Found, Sweep, as_labelled, as_text
+from redisstore.config import LONGEST_LEASE_TTL
 from redisstore.fields import from_ms
 from redisstore.keys import Partition, SessionKey
 
@@ -28,8 +29,11 @@ class RunningTurn:
     began_at: datetime | None
     lapses_at: datetime
     """When its lease lapses unless it is renewed."""
+    lapses_in: float
+    """Seconds until then, by the server's clock; negative once it has lapsed."""
     lapsed: bool
-    """Whether it has, by the server's clock; the next recovery finds it then."""
+    """Whether it counts as lapsed: the next recovery finds it. One that lapses later than any lease
+    can does too, the clock was set back."""
     waiting: int
     """How many turns wait for this one."""
 
@@ -61,6 +65,7 @@ def _turn(
 ) -> RunningTurn:
     fields = {name: as_text(value) for name, value in as_labelled(flat).items()}
     began_at, fence = fields.get("began_at", ""), fields.get("fence", "")
+    lapses_in = (int(lapses) - now) / 1000
     return RunningTurn(
         session_key=SessionKey(as_text(session_key)),
         replica=fields.get("replica", ""),
@@ -70,6 +75,7 @@ def _turn(
         message_id=fields.get("message_id") or None,
         began_at=from_ms(int(began_at)) if began_at.isdigit() else None,
         lapses_at=from_ms(int(lapses)),
-        lapsed=int(lapses) <= now,
+        lapses_in=lapses_in,
+        lapsed=not 0 < lapses_in <= LONGEST_LEASE_TTL,
         waiting=int(waiting),
     )

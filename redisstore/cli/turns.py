@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from redisstore.calls.running_turns import RunningTurn
 from redisstore.cli.command import Invocation, command
 from redisstore.cli.output import moment
@@ -33,19 +31,17 @@ def turns(call: Invocation) -> None:
         for turn in found:
             output.record(turn)
     elif found:
-        now = datetime.now(UTC)
-        output.table(_COLUMNS, (_row(turn, now) for turn in found))
+        output.table(_COLUMNS, map(_row, found))
     else:
         output.say("no turns")
 
 
-def _row(turn: RunningTurn, now: datetime) -> tuple[str, ...]:
-    left = f"{max((turn.lapses_at - now).total_seconds(), 0):.0f} s"
+def _row(turn: RunningTurn) -> tuple[str, ...]:
     return (
         turn.session_key,
         turn.replica,
         moment(turn.began_at) if turn.began_at else "not claimed yet",
-        "lapsed" if turn.lapsed else left,
+        "lapsed" if turn.lapsed else f"{turn.lapses_in:.0f} s",
         f"{turn.waiting:,}",
         turn.message_id or "",
     )

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 
 from redisstore.doctor.events import undelivered
 from redisstore.doctor.finding import Finding
 from redisstore.errors import CorruptEntry
 from redisstore.sync.store import SessionStore
 
-_PATIENCE = timedelta(seconds=10)
-"""How long after it has lapsed a turn should have been found at the latest."""
+_PATIENCE = 10.0
+"""How many seconds after it has lapsed a turn should have been found at the latest."""
 
 
 def activity(store: SessionStore) -> Iterator[Finding]:
@@ -44,7 +43,7 @@ def _stuck_turns(store: SessionStore) -> Iterator[Finding]:
     running, stuck = 0, 0
     for turn in store.list_turns():
         running += 1
-        if turn.lapsed and datetime.now(UTC) - turn.lapses_at > _PATIENCE:
+        if turn.lapsed and abs(turn.lapses_in) > _PATIENCE:
             stuck += 1
             message = f"the turn of {turn.replica or 'nobody'} on {turn.session_key} lapsed at "
             yield Finding(

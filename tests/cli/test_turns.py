@@ -55,3 +55,15 @@ def test_the_doctor_counts_lapsed_holds(store: SessionStore, client: redis.Redis
     client.zadd("{redisstore}:active", {KEY: 1})
     (holds,) = [finding for finding in examine(store) if finding.check == "holds"]
     assert (holds.severity, "1 by processes that died" in holds.message) == ("ok", True)
+
+
+def test_a_turn_that_a_clock_set_back_left_in_the_far_future_is_stuck(
+    store: SessionStore, client: redis.Redis
+) -> None:
+    begun(store, "42")
+    client.zadd("{redisstore}:turns", {KEY: 9_999_999_999_999})
+    (found,) = store.list_turns()
+    assert (found.lapsed, found.lapses_in > 300) == (True, True)
+    (stuck,) = [finding for finding in examine(store) if finding.check == "turns"]
+    assert (stuck.severity, KEY in stuck.message) == ("fault", True)
+    assert store.recover_turns() == 1
