@@ -36,7 +36,7 @@ def answer(
     # From here on the session is this turn's; other messages of the person wait, on any replica.
     with store.turn(source, message_id=message_id) as turn:
         if text == "/new":
-            fresh = store.reset_session(turn.session_key)
+            fresh = store.reset_session(turn.session_key, if_turn=turn)
             return f"a new conversation: {fresh.session_id if fresh else 'none'}"
 
         # Whoever answered before may have died over it. Its message comes again, if the platform

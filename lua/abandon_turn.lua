@@ -98,17 +98,22 @@ local function grant_next(place)
 end
 -- end shared
 -- shared: interruption
--- Mark a session as interrupted, unless it is suspended; after so many times in a row, suspend it
--- instead (0: never). Marking is not activity. Says what became of it.
+-- Mark a session as interrupted, unless it is suspended. With a limit this counts as one of several
+-- times in a row, and after so many the session is suspended instead (0: never). Marking is not activity.
+-- Says what became of it.
 local function interrupt(entry_key, session_key, session_id, reason, interruption_limit)
   local now_is = redis.pcall('HMGET', entry_key, 'session_id', 'version', 'suspended', 'interruptions')
   if now_is.err or now_is[1] ~= session_id or not is_whole(now_is[2]) or now_is[3] == '1' then
     return ''
   end
   local interruptions = (is_whole(now_is[4]) and tonumber(now_is[4]) or 0) + 1
-  local outcome = interruption_limit > 0 and interruptions >= interruption_limit and 'suspended' or 'resume_pending'
+  local limit = interruption_limit or 0
+  local outcome = limit > 0 and interruptions >= limit and 'suspended' or 'resume_pending'
   redis.call('HSET', entry_key, outcome, '1', 'resume_reason', reason, 'last_resume_marked_at', whole(now),
-    'interruptions', whole(interruptions), 'version', whole(now_is[2] + 1))
+    'version', whole(now_is[2] + 1))
+  if interruption_limit then
+    redis.call('HSET', entry_key, 'interruptions', whole(interruptions))
+  end
   announce(outcome, 'session_key', session_key, 'session_id', session_id, 'reason', reason)
   return outcome
 end
@@ -125,7 +130,7 @@ if turn[1] ~= token then
   return { waited and 'waiting' or 'gone', '', '', '' }
 end
 if reason ~= '' and turn[2] and not damaged_index(prefix .. 'events') then
-  interrupt(entry_key, session_key, turn[3], reason, 0)
+  interrupt(entry_key, session_key, turn[3], reason)
 end
 local next_token = grant_next(lane)
 return { turn[2] and 'running' or 'waiting', next_token and '1' or '', turn[4] or '', turn[3] or '' }

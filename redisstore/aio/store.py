@@ -27,7 +27,8 @@ class AsyncSessionStore(
     ``StoreRefused``; ``CorruptEntry`` for a session that was damaged by hand.
 
     ``if_session_id`` and ``if_version`` make a write conditional: if the session exists and is
-    another, nothing is written and ``StaleWrite`` is raised.
+    another, nothing is written and ``StaleWrite`` is raised. ``if_turn`` fences a write: it is
+    taken only while that turn has the session, else ``TurnLost`` or ``StaleWrite`` is raised.
 
     The ``redis-cli`` lines are for one partition; with more, ``redisstore show`` prints the names.
     """

@@ -84,9 +84,9 @@ class SweepOperations(StoreBase):
 
         The cutoff is ``before`` (aware), else ``max_age_days`` ago by the server's clock, else
         ``config.session_store_max_age_days``; 0 or less switches pruning off. Suspended sessions
-        and those held by a live process stay. ``dry_run`` changes nothing. One round trip for each
-        batch of ``config.prune_batch_size``, partition after partition; ``on_batch`` is told of
-        each, with the keys removed.
+        and those that a live process holds, or a turn, stay. ``dry_run`` changes nothing. One round
+        trip for each batch of ``config.prune_batch_size``, partition after partition;
+        ``on_batch`` is told of each, with the keys removed.
 
         ``redis-cli --eval lua/prune.lua '{redisstore}:' '{redisstore}:updated_at' ,``
         ``'' 7776000000 100 0 1`` (a dry run of 90 days)

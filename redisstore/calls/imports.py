@@ -27,8 +27,6 @@ _ROWS_A_CALL = 50
 def sweep(context: Context, entries: Iterable[SessionEntry]) -> Sweep[Outcome]:
     """Yield each entry with what became of it; one that can't be stored, with the error."""
     rules = context.config.reset_rules.script_args(context.now())
-    met: set[SessionId] = set()
-    shared: set[SessionId] = set()
     for batch in _batches(iter(entries)):
         rows: list[tuple[SessionKey, tuple[SessionEntry, dict[str, str]]]] = []
         for entry in batch:
@@ -49,14 +47,27 @@ def sweep(context: Context, entries: Iterable[SessionEntry]) -> Sweep[Outcome]:
                 for home, pairs in parts
             ]
         )
+        if context.space.partition_count > 1:
+            # An only partition has seen to it; several can't see what the others are bound to.
+            ids = {entry.session_id for _, pairs in parts for _, (entry, _) in pairs}
+            yield from _share(context, sorted(ids))
         for (_, pairs), verdicts in zip(parts, replies, strict=True):
             for (_, (entry, _)), verdict in zip(pairs, verdicts, strict=True):
-                (shared if entry.session_id in met else met).add(entry.session_id)
                 yield Found((entry, verdict))
-    if context.space.partition_count > 1:
-        # An only partition has seen to it; several can't see one another's rows.
-        for session_id in shared:
+
+
+def _share(context: Context, ids: Sequence[SessionId]) -> Sweep[Outcome]:
+    """Have the turns of lanes that are bound to one id exclude one another, wherever they live."""
+    homes = context.space.partitions
+    counts: list[list[int]] = yield Ask([_count_call(home, ids) for home in homes])
+    for session_id, *bound in zip(ids, *counts, strict=True):
+        if sum(bound) > 1:
             yield from share(context, session_id)
+
+
+def _count_call(home: Partition, ids: Sequence[SessionId]) -> Call[list[int]]:
+    keys = (home.prefix, home.session_ids)
+    return Call("count_bindings", keys, tuple(ids), lambda reply: [int(count) for count in reply])
 
 
 def _batches(entries: Iterator[SessionEntry]) -> Iterator[list[SessionEntry]]:

@@ -29,13 +29,22 @@ class Job:
     interval: float
     work: Callable[[Context], Generator[Ask | Found[Any] | Wait, Any, Any]]
     """Its steps."""
+    longest_lease: float = 3600.0
+    """Seconds; short where what it does must not wait for a replica that died over it."""
+
+    def lease(self, context: Context) -> float:
+        """Return how many seconds it stays taken unless that is renewed."""
+        return min(context.config.job_lease_ttl, self.longest_lease)
 
 
 def _prune(context: Context) -> Generator[Ask | Found[Any] | Wait, Any, None]:
     yield from prune.sweep(context, max_age_days=None, before=None, dry_run=False)
 
 
-JOBS = (Job("turns", 1.0, leases.recover_all), Job("prune", 3600.0, _prune))
+JOBS = (
+    Job("turns", 1.0, leases.recover_all, longest_lease=5.0),
+    Job("prune", 3600.0, _prune),
+)
 """Lapsed turns are found within seconds, old sessions within the hour."""
 
 
@@ -80,7 +89,7 @@ class Worker:
         if not offer.taken:
             # Whoever has it may well finish or die before its lease is over.
             return jittered(min(offer.seconds, self.job.interval))
-        self._sure_until = asked_at + context.config.job_lease_ttl
+        self._sure_until = asked_at + self.job.lease(context)
         done = yield from self._do(context, token)
         yield Ask([finish(context, self.job, token, done=done)])
         return jittered(self.job.interval)
@@ -104,7 +113,7 @@ class Worker:
 
     def _keep(self, context: Context, token: str) -> Generator[Ask, Any, bool]:
         """Renew the lease when a third has passed; whether it is sure to last another step."""
-        ttl, asked_at = context.config.job_lease_ttl, self._clock()
+        ttl, asked_at = self.job.lease(context), self._clock()
         if self._sure_until - asked_at < 2 / 3 * ttl:
             (kept,) = yield Ask([renew(context, self.job, token)])
             self._sure_until = asked_at + ttl if kept else 0.0
@@ -116,14 +125,14 @@ class Worker:
 def take(context: Context, job: Job, token: str) -> Call[Offer]:
     """Take a job, if it is due and nobody has it."""
     config = context.config
-    lease_ms, interval_ms = int(config.job_lease_ttl * 1000), int(job.interval * 1000)
+    lease_ms, interval_ms = int(job.lease(context) * 1000), int(job.interval * 1000)
     args = (token, config.replica, lease_ms, interval_ms)
     return Call("take_job", _keys(context, job), args, _read_offer)
 
 
 def renew(context: Context, job: Job, token: str) -> Call[bool]:
     """Keep a job; false: it is lost."""
-    lease_ms = int(context.config.job_lease_ttl * 1000)
+    lease_ms = int(job.lease(context) * 1000)
     return Call("renew_job", _keys(context, job), (token, lease_ms), as_bool)
 
 

@@ -94,7 +94,7 @@ def prune(
 ) -> None:
     """Remove sessions without activity since a cutoff.
 
-    Suspended sessions and those held by a live process stay.
+    Suspended sessions and those held by a live process, or in a turn, stay.
     """
     output = call.output
     if before is not None and max_age_days is not None:

@@ -23,7 +23,7 @@ class AuditOperations(StoreBase):
         An entry keeps its times; ``version`` is the store's. What is stored already stays unless
         the entry was active later, so a repeated import changes nothing. An entry that can't be
         stored is yielded with its ``InvalidInput``, and the others go on. One round trip for 200
-        entries; none is sent until the result is iterated.
+        entries, two where there are several partitions; none before the result is iterated.
 
         ``redis-cli ZCARD '{redisstore}:updated_at'``
         """
