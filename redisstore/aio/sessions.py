@@ -31,10 +31,11 @@ class SessionOperations(StoreBase):
 
         In this order: no entry, or ``force_new``: a new session; suspended: a new one, reason
         ``suspended``; held by a live process, or in a turn: as it is; interrupted: the reset
-        policy, then, unless its mode is ``none``, a mark older than ``config.resume_freshness_window`` gives a new one,
-        reason ``resume_pending_expired``; the reset policy (``idle``, ``daily``); else as it is,
-        with its last activity set to now. A reset is seen in ``was_auto_reset`` and
-        ``auto_reset_reason``. Concurrent calls from any number of replicas agree on one session.
+        policy, then, unless its mode is ``none``, a mark older than
+        ``config.resume_freshness_window`` gives a new one, reason ``resume_pending_expired``; the
+        reset policy (``idle``, ``daily``); else as it is, with its last activity set to now. A
+        reset is seen in ``was_auto_reset`` and ``auto_reset_reason``. Concurrent calls from any
+        number of replicas agree on one session.
 
         Raises ``ClockSkew`` if a daily policy applies and this machine's clock is a day off.
 
