@@ -9,7 +9,7 @@ import pytest
 from redisstore import SessionId, SessionStore, TurnBusy, TurnLost
 from redisstore.fields import to_ms
 from tests.conftest import OpenStore, Site
-from tests.entries import key, source
+from tests.entries import DAY, aged, key, put, source
 from tests.turns import ClockedStores, begun, direct_client
 
 ADA, BOB, CAY = "ada", "bob", "cay"
@@ -66,6 +66,17 @@ def test_a_third_lane_is_excluded_too(store: SessionStore) -> None:
             begun(store, other)
     turn.end()
     begun(store, CAY).end()
+
+
+@pytest.mark.parametrize("name", [BOB, CAY, "dan", "eve"])
+def test_an_imported_lane_is_excluded_by_a_stored_one(store: SessionStore, name: str) -> None:
+    turn = begun(store, ADA)
+    row = aged(name, DAY).model_copy(update={"session_id": turn.entry.session_id})
+    put(store, [row])
+    with pytest.raises(TurnBusy):
+        begun(store, name)
+    turn.end()
+    begun(store, name).end()
 
 
 def test_a_turn_that_waits_for_a_shared_id_in_vain_leaves_no_trace(store: SessionStore) -> None:

@@ -50,6 +50,7 @@ SCRIPTS_BY_NAME = {path.stem: path for path in SCRIPTS}
 README = ROOT / "lua" / "README.md"
 KEY = SessionKey("agent:main:telegram:dm:42")
 CONTEXT = Context(KeySpace("redisstore"), StoreConfig())
+SEVERAL = Context(KeySpace("redisstore", 2), StoreConfig())
 ANY = Conditions()
 EXPIRED = expiry.ExpiredSession(aged("42", timedelta(0)), attempt=1)
 CLAIM = expiry.Claim(expiry.ClaimName(KEY, "by-hand/0/1"), EXPIRED, ttl=60, asked_at=0)
@@ -80,6 +81,9 @@ CALLS: dict[str, Callable[[], Call[Any]]] = {
     "begin_turn": lambda: asked(turns.begin(CONTEXT, MESSAGE)),
     "claim_expired": lambda: asked(expiry.claim(CONTEXT)),
     "clear_resume_pending": lambda: sessions.clear_resume_pending(CONTEXT, KEY, ANY),
+    "count_bindings": lambda: asked(
+        imports.sweep(SEVERAL, [aged("42", timedelta(0))]), ["created"]
+    ),
     "count_sessions": lambda: listing.counts(CONTEXT)[0],
     "delete_session": lambda: sessions.delete(CONTEXT, KEY, ANY),
     "end_turn": lambda: asked(turns.end(CONTEXT, LEASE, 1, Counters(input_tokens=1))),
