@@ -123,8 +123,8 @@ end
 -- end shared
 -- shared: sharing
 -- Mark all entries here that are bound to an id as sharing it, so that their turns take its lock too.
--- A turn that runs on it now gets the lock, if that lives here, and is returned: session key and token.
--- The second answer is how many entries there are.
+-- A turn that runs on it now gets the lock, if that lives here, and is returned: session key,
+-- token and fence. The second answer is how many entries there are.
 local function share(session_id, id_home, but_not)
   local running, entries, lock_key = {}, 0, prefix .. 'lock:' .. session_id
   local bound = redis.call('ZRANGE', prefix .. 'session_ids', '[' .. session_id .. ' ', '(' .. session_id .. '!', 'BYLEX')
@@ -146,7 +146,9 @@ local function share(session_id, id_home, but_not)
           redis.call('HSET', lock_key, 'token', turn[1], 'session_key', session_key, 'replica', string.match(turn[1], '^[^/]+'))
           redis.call('ZADD', prefix .. 'locks', whole(lapses), session_id)
         end
-        running[#running + 1], running[#running + 2] = session_key, turn[1]
+        for _, part in ipairs({ session_key, turn[1], turn[2] }) do
+          running[#running + 1] = part
+        end
       end
     end
   end

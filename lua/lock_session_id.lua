@@ -1,6 +1,6 @@
 #!lua
--- Take or renew the lock of a session id that several lanes share, for a turn that has its lane already.
--- While another turn has the lock: wait in line, and call again when woken; or be told who has it.
+-- Take or renew the lock of a session id that several lanes share, for a turn that has its lane already,
+-- and give out a fence that is larger than that of any turn which had the id before, on whichever lane. While another turn has the lock: wait in line, and call again when woken; or be told who has it.
 --
 -- KEYS[1]  partition    {redisstore}:
 -- KEYS[2]  lock         {redisstore}:lock:<session id>
@@ -8,14 +8,16 @@
 -- ARGV[2]  session_key  its lane
 -- ARGV[3]  lease_ms     when the lock lapses unless it is renewed; at most 300000
 -- ARGV[4]  queue_limit  how many may wait for the lock; 0: this turn does not wait
--- ARGV[5]  revoked      the turn of this token has lost its lane, so that its lapsed lock may be taken; '': none
--- Returns  'locked'; 'waiting', 'busy' or 'full', lapses (ms), ms until then, replica that has the lock, place in line;
+-- ARGV[5]  fence        that the turn was given with its lane
+-- ARGV[6]  revoked      the turn of this token has lost its lane, so that its lapsed lock may be taken; '': none
+-- Returns  'locked', fence; 'waiting', 'busy' or 'full', lapses (ms), ms until then, replica that has the lock, place in line;
 --          'lapsed', token, session key: the lane has to be taken from that turn first
 -- Errors   BADARG, CORRUPT (the index)
--- Example  redis-cli --eval lua/lock_session_id.lua '{redisstore}:' '{redisstore}:lock:20261122_112233_deadbeef0123' , by-hand/0/1 agent:main:telegram:dm:42 30000 0 ''
+-- Example  redis-cli --eval lua/lock_session_id.lua '{redisstore}:' '{redisstore}:lock:20261122_112233_deadbeef0123' , by-hand/0/1 agent:main:telegram:dm:42 30000 0 1763810553123000 ''
 
 local prefix, lock_key = KEYS[1], KEYS[2]
-local token, session_key, lease_ms, queue_limit, revoked = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+local token, session_key, lease_ms, queue_limit = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local lane_fence, revoked = tonumber(ARGV[5]), ARGV[6]
 local session_id = string.sub(lock_key, #prefix + #'lock:' + 1)
 
 -- shared: clock
@@ -25,6 +27,11 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 -- shared: whole
 local function whole(number)
   return string.format('%.0f', number)
+end
+-- end shared
+-- shared: is_whole
+local function is_whole(text)
+  return text and #text <= 16 and string.find(text, '^%d+$') ~= nil
 end
 -- end shared
 -- shared: indexes
@@ -84,10 +91,10 @@ end
 
 local place = { hash = lock_key, queue = prefix .. 'lock_queue:' .. session_id, index = prefix .. 'locks', member = session_id }
 local myself = token .. ' ' .. session_key
-if not lease_ms or lease_ms < 1 or lease_ms > LONGEST_LEASE_MS or not queue_limit then
-  return redis.error_reply('BADARG lease_ms must be 1 to 300000, and queue_limit a number')
+if not lease_ms or lease_ms < 1 or lease_ms > LONGEST_LEASE_MS or not queue_limit or not lane_fence then
+  return redis.error_reply('BADARG lease_ms must be 1 to 300000, queue_limit and fence numbers')
 end
-local fault = damaged_index(place.index)
+local fault, last_fence = damaged_index(place.index), redis.call('GET', prefix .. 'fence')
 if fault then
   return fault
 end
@@ -105,7 +112,7 @@ elseif not lock[1] and redis.call('LLEN', place.queue) > 0 then
   grant_next(place)
 end
 
-lock = redis.call('HMGET', lock_key, 'token', 'session_key', 'replica')
+lock = redis.call('HMGET', lock_key, 'token', 'session_key', 'replica', 'fence')
 if lock[1] and lock[1] ~= token then
   lapses = redis.call('ZSCORE', place.index, session_id) or whole(now)
   local queue, at = redis.call('LRANGE', place.queue, 0, -1)
@@ -121,7 +128,13 @@ if lock[1] and lock[1] ~= token then
   redis.call('UNLINK', prefix .. 'wake:' .. token)
   return { 'waiting', unpack(has_it) }
 end
+local fence = lock[4]
+if not fence then
+  fence = whole(math.max(is_whole(last_fence) and last_fence + 1 or 0, lane_fence + 1, now * 1000))
+  redis.call('SET', prefix .. 'fence', fence)
+end
 redis.call('LREM', place.queue, 1, myself)
-redis.call('HSET', lock_key, 'token', token, 'session_key', session_key, 'replica', string.match(token, '^[^/]+'))
+redis.call('HSET', lock_key, 'token', token, 'session_key', session_key, 'replica', string.match(token, '^[^/]+'),
+  'fence', fence)
 redis.call('ZADD', place.index, whole(now + lease_ms), session_id)
-return { 'locked' }
+return { 'locked', fence }

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from redisstore import SessionId, SessionStore, StaleWrite, StoreConfig
+from redisstore.calls import turns
+from redisstore.calls.turn_replies import Running
 from tests.conftest import SITES, Site, Sites
 from tests.entries import key, source
 from tests.servers import wait_until
@@ -90,3 +92,26 @@ def test_a_turn_stays_stale_when_its_lane_comes_back_to_its_session(store: Sessi
         stale.end(output_tokens=1)
     turn.end()
     begun(store, ADA).end()
+
+
+def test_fences_grow_in_the_order_in_which_lanes_have_the_session(store: SessionStore) -> None:
+    shared(store)
+    slow = store.turn(source(ADA), wait=0)
+    assert isinstance(store._run(lambda context: turns._begin(context, slow.wanted)), Running)
+    with store.turn(source(BOB), wait=0) as quick:
+        quick.update(output_tokens=1)
+    with slow:
+        assert slow.fence > quick.fence
+        assert slow.update(output_tokens=1).output_tokens == 1
+    assert begun(store, BOB).fence > slow.fence
+
+
+def test_a_turn_that_ran_before_its_session_was_shared_has_the_smaller_fence(
+    store: SessionStore,
+) -> None:
+    first = begun(store, ADA)
+    store.get_or_create_session(source(BOB))
+    store.switch_session(key(BOB), first.entry.session_id)
+    fence = first.fence
+    first.end()
+    assert begun(store, BOB).fence > fence

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from redisstore.calls.call import Ask, Call, Context, Lease, Steps
 from redisstore.calls.locks import lock_call, unlock_call
-from redisstore.calls.turn_replies import Lost, Recovered, read_recovered
+from redisstore.calls.turn_replies import Locked, Lost, Recovered, read_recovered
 from redisstore.fields import from_ms
 from redisstore.keys import Partition, SessionKey
 
@@ -32,7 +32,7 @@ def renew(context: Context, leases: Sequence[Lease]) -> Steps[Mapping[Lease, dat
     if shared:
         answers = yield Ask([lock_call(context, lease) for lease in shared])
         for lease, answer in zip(shared, answers, strict=True):
-            if answer != "locked":
+            if not isinstance(answer, Locked):
                 found[lease] = None
     return found
 

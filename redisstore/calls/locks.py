@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from redisstore.calls.call import Call, Context, Lease
-from redisstore.calls.turn_replies import LockLapsed, Taken, read_lock
+from redisstore.calls.turn_replies import Locked, LockLapsed, Taken, read_lock
 from redisstore.keys import SessionId, SessionKey
 
 
 def lock_call(
     context: Context, lease: Lease, *, limit: int = 0, revoked: str = ""
-) -> Call[Literal["locked"] | LockLapsed | Taken]:
+) -> Call[Locked | LockLapsed | Taken]:
     """Take or renew the lock of a turn's session id, or the place in line for it."""
     home = context.space.home_of_id(lease.session_id)
     lease_ms = int(context.config.turn_lease_ttl * 1000)
-    args = (lease.token, lease.session_key, lease_ms, limit, revoked)
+    args = (lease.token, lease.session_key, lease_ms, limit, lease.fence, revoked)
     return Call("lock_session_id", (home.prefix, home.lock(lease.session_id)), args, read_lock)
 
 

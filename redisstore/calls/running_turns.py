@@ -23,7 +23,8 @@ class RunningTurn:
     replica: str
     token: str
     fence: int | None
-    """``None``: it was given the session and has not claimed it yet."""
+    """That of its lane; on a session id that is shared, ``turn.fence`` is larger. ``None``: it was
+    given the lane and has not claimed it yet."""
     session_id: str
     message_id: str | None
     began_at: datetime | None

@@ -59,8 +59,8 @@ def share(context: Context, session_id: SessionId) -> Generator[Ask, Any, None]:
 def _share_call(context: Context, home: Partition, session_id: SessionId) -> Call[list[Lease]]:
     def decode(reply: Sequence[bytes]) -> list[Lease]:
         return [
-            Lease(SessionKey(key.decode()), token.decode(), 0, session_id)
-            for key, token in zip(reply[::2], reply[1::2], strict=True)
+            Lease(SessionKey(key.decode()), token.decode(), int(fence), session_id)
+            for key, token, fence in zip(reply[::3], reply[1::3], reply[2::3], strict=True)
         ]
 
     args = (session_id, context.space.home_of_id(session_id).prefix)

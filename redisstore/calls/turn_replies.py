@@ -18,6 +18,9 @@ class Running:
     """The turn has its lane."""
 
     fence: int
+    """What its writes are known by in its lane."""
+    session_fence: int
+    """A number that grows from turn to turn of its session id, on whichever lane."""
     lapses_at: datetime
     created: bool
     reset_reason: str | None
@@ -46,6 +49,13 @@ class Known:
 
 
 Answer: TypeAlias = Running | Taken | Known | Literal["lapsed", "ended"]
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """The turn has the lock of its session id."""
+
+    fence: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +123,7 @@ def read_answer(session_key: SessionKey, redis_key: str, reply: Sequence[Any]) -
             flat = reply[5]
             return Running(
                 fence=int(reply[1]),
+                session_fence=int(reply[1]),
                 lapses_at=from_ms(int(reply[2])),
                 created=reply[3] == b"1",
                 reset_reason=reply[4].decode() or None,
@@ -128,11 +139,11 @@ def read_answer(session_key: SessionKey, redis_key: str, reply: Sequence[Any]) -
             return _read_taken(reply)
 
 
-def read_lock(reply: Sequence[bytes]) -> Literal["locked"] | LockLapsed | Taken:
+def read_lock(reply: Sequence[bytes]) -> Locked | LockLapsed | Taken:
     """Read what ``lock_session_id`` answers."""
     match reply[0]:
         case b"locked":
-            return "locked"
+            return Locked(int(reply[1]))
         case b"lapsed":
             return LockLapsed(reply[1].decode(), SessionKey(reply[2].decode()))
         case _:

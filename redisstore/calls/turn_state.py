@@ -54,8 +54,8 @@ class TurnState:
 
     @property
     def fence(self) -> int:
-        """A number that only grows from turn to turn of a session."""
-        return self.begun.fence
+        """A number that only grows from turn to turn of a session, on whichever lane they run."""
+        return self.begun.session_fence
 
     @property
     def created(self) -> bool:

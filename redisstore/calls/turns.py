@@ -11,7 +11,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from redisstore.calls.call import (
     Ask,
@@ -32,6 +32,7 @@ from redisstore.calls.turn_replies import (
     Answer,
     Ended,
     Known,
+    Locked,
     LockLapsed,
     Running,
     Taken,
@@ -122,7 +123,7 @@ def begin(
         (answer,) = yield Ask([_begin(context, wanted)])
         if isinstance(answer, Running):
             if answer.id_home:
-                asked_at = yield from _lock(context, wanted, answer, until, clock)
+                return (yield from _lock(context, wanted, answer, until, clock))
             return answer, asked_at
         if isinstance(answer, Known):
             raise DuplicateMessage(wanted.message_id, answer.state, answer.at, answer.replica)
@@ -155,7 +156,7 @@ def _busy(wanted: Request, taken: Taken) -> TurnBusy:
 
 def _lock(
     context: Context, wanted: Request, running: Running, until: float, clock: Callable[[], float]
-) -> Steps[float]:
+) -> Steps[tuple[Running, float]]:
     """Lock the session id of a turn that has its lane; while it waits, the lane is renewed."""
     lease = lease_of(wanted, running)
     home = context.space.home_of_id(lease.session_id)
@@ -168,8 +169,8 @@ def _lock(
         if renewed[lease][0] is None:
             yield Ask([unlock_call(context, lease.session_id, lease.session_key, lease.token)])
             raise TurnLost(f"the turn lost {wanted.session_key} while it waited for its session")
-        if answer == "locked":
-            return asked_at
+        if isinstance(answer, Locked):
+            return replace(running, session_fence=answer.fence), asked_at
         if isinstance(answer, LockLapsed):
             # Its holder must be refused in its own partition before the lock is another's.
             yield from recover_lane(context, answer.session_key, revoked=answer.token)
