@@ -1,21 +1,26 @@
 """Reads a history and says what should not be in it. Each check takes records and yields sentences.
 
 Accepted writes of a lane are ordered by the version that the store gave each of them; nothing is
-concluded from clocks where versions tell. Where lanes of different versions are compared, only what
-had certainly ended before something else began counts as earlier.
+concluded from clocks where versions tell. Where writes of several lanes are compared, only what had
+certainly ended before something else began counts as earlier.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from heapq import heappop, heappush
 from itertools import pairwise
 
 from .records import Operation, Pause
 
 __all__ = ["CHECKS", "History", "violations"]
 
-WRITES = ("begin", "update", "end", "reset")
+BINDINGS = ("reset", "switch")
+"""What binds a lane to another session id."""
+WRITES = ("begin", "update", "end", *BINDINGS)
+OVERTAKERS = 40
+"""How many of those that were served before it a turn is compared with."""
 
 
 class History:
@@ -28,111 +33,184 @@ class History:
         messages: Iterable[tuple[str, str]] = (),
         pauses: Sequence[Pause] = (),
         killed: Iterable[str] = (),
-        shared: Iterable[frozenset[str]] = (),
-        totals: Mapping[str, int] | None = None,
     ) -> None:
         self.operations = list(operations)
         self.messages = set(messages)
         self.pauses = pauses
         self.killed = frozenset(killed)
         """Tokens of processes that were killed, up to the last slash."""
-        self.shared = tuple(shared)
-        """Groups of lanes that share a session id."""
-        self.totals = totals or {}
-        """What the store says at the end: total tokens of each lane."""
-
-    def writes(self) -> dict[str, list[Operation]]:
-        """Accepted writes by lane, in the order of the store."""
-        lanes: dict[str, list[Operation]] = defaultdict(list)
+        self.absences = defaultdict[str, list[tuple[int, int]]](list)
+        """When a replica was stopped, or did not get to run."""
+        for pause in pauses:
+            self.absences[pause.replica].append((pause.stopped, pause.woken))
         for one in self.operations:
-            if one.outcome == "ok" and one.kind in WRITES and one.version:
-                lanes[one.lane].append(one)
-        return {lane: sorted(some, key=lambda w: w.version) for lane, some in lanes.items()}
+            if one.kind == "stall":
+                self.absences[one.replica].append((one.invoked, one.returned))
+
+    def accepted(self, *kinds: str) -> Iterator[Operation]:
+        """Yield what the store has accepted, and given a version."""
+        return (o for o in self.operations if o.outcome == "ok" and o.kind in kinds and o.version)
+
+    def lanes(self, *kinds: str) -> dict[str, list[Operation]]:
+        """Return the accepted by lane, in the order of the store."""
+        lanes = defaultdict[str, list[Operation]](list)
+        for one in self.accepted(*kinds):
+            lanes[one.lane].append(one)
+        return {lane: sorted(some, key=_by_version) for lane, some in lanes.items()}
+
+    def turns(self) -> dict[str, list[Operation]]:
+        """Return the accepted writes of each turn, by its token."""
+        turns = defaultdict[str, list[Operation]](list)
+        for one in self.accepted(*WRITES):
+            if one.token:
+                turns[one.token].append(one)
+        return {token: sorted(some, key=_by_version) for token, some in turns.items()}
+
+
+def _by_version(one: Operation) -> tuple[int, bool]:
+    return one.version, one.kind == "read"
 
 
 def turns_do_not_overlap(history: History) -> Iterator[str]:
-    """Writes of a lane come turn by turn: their fences never go back."""
-    for lane, writes in history.writes().items():
+    """Writes of a lane come turn by turn, and their fences never go back."""
+    for lane, writes in history.lanes(*WRITES).items():
         for one, after in pairwise(writes):
             if after.version == one.version:
                 yield f"{lane}: version {one.version} was given to two writes"
+        of_turns = [write for write in writes if write.token]
+        over = set[str]()
+        for one, after in pairwise(of_turns):
+            if after.token in over:
+                yield f"{lane}: {after.token} wrote at version {after.version}, after a later turn"
+            over |= {one.token} - {after.token}
+        for one, after in pairwise(filter(_is_fenced, of_turns)):
             if after.fence < one.fence:
                 yield f"{lane}: fence {after.fence} wrote after {one.fence} had"
 
 
-def shared_turns_do_not_overlap(history: History) -> Iterator[str]:
-    """A turn on one lane writes nothing between two writes of a turn on another."""
-    for group in history.shared:
-        spans: dict[str, tuple[int, int, str]] = {}
-        writes = [w for lane, some in history.writes().items() if lane in group for w in some]
+def _is_fenced(write: Operation) -> bool:
+    # A turn that waits for its session may have lost the lane when it is given the fence.
+    return write.kind != "begin"
+
+
+def turns_of_a_session_do_not_overlap(history: History) -> Iterator[str]:
+    """Nothing is written to a session from another lane while a turn is at it."""
+    turns = history.turns()
+    for session_id, writes in _shared(history).items():
+        spans = sorted(
+            (
+                (some[0].returned, some[-1].invoked, token)
+                for token, some in turns.items()
+                if some[0].kind == "begin" and some[0].session_id == session_id
+            ),
+            reverse=True,
+        )
+        at_it: list[tuple[int, int, str]] = []
         for write in writes:
-            if write.kind == "begin":
-                continue  # it has its lane then, and not yet the id
-            first, last, _ = spans.get(write.token, (write.returned, write.invoked, ""))
-            spans[write.token] = min(first, write.returned), max(last, write.invoked), write.lane
+            while spans and spans[-1][0] < write.invoked:
+                first, last, token = spans.pop()
+                heappush(at_it, (last, first, token))
+            while at_it and at_it[0][0] <= write.invoked:
+                heappop(at_it)
+            for last, _, token in at_it:
+                if token != write.token and write.returned < last:
+                    yield f"{session_id}: {write.token} wrote in the middle of {token}"
+
+
+def fences_of_a_session_grow(history: History) -> Iterator[str]:
+    """What certainly wrote later has no smaller fence, from whichever lane."""
+    for session_id, writes in _shared(history).items():
+        ended = sorted(writes, key=lambda write: write.returned, reverse=True)
+        latest = 0
         for write in writes:
-            for token, (first, last, lane) in spans.items():
-                inside = first < write.invoked and write.returned < last
-                if write.kind != "begin" and token != write.token and inside:
-                    yield f"{write.lane}: {write.token} wrote in the middle of {token} on {lane}"
+            while ended and ended[-1].returned < write.invoked:
+                latest = max(latest, ended.pop().fence)
+            if write.fence < latest:
+                yield f"{session_id}: fence {write.fence} wrote after {latest} had"
+
+
+def _shared(history: History) -> dict[str, list[Operation]]:
+    """What turns wrote to session ids that several lanes were bound to, in the order it began."""
+    sessions = defaultdict[str, list[Operation]](list)
+    for one in sorted(history.accepted("update", "end"), key=lambda write: write.invoked):
+        sessions[one.session_id].append(one)
+    return {
+        session_id: writes
+        for session_id, writes in sessions.items()
+        if len({write.lane for write in writes}) > 1
+    }
 
 
 def each_message_is_done_once(history: History) -> Iterator[str]:
-    """One accepted end for each message, or, where a replica died, one that it did not hear of."""
-    accepted: dict[tuple[str, str], int] = defaultdict(int)
-    unheard: set[tuple[str, str]] = set()
+    """One end for each message, or one that its replica did not hear of; and none after that."""
+    accepted = defaultdict[tuple[str, str], list[Operation]](list)
+    unheard = defaultdict[tuple[str, str], list[Operation]](list)
+    told = dict[tuple[str, str], Operation]()
     for one in history.operations:
-        if one.kind == "end":
-            named = (one.lane, one.message)
-            accepted[named] += one.outcome == "ok"
-            unheard |= {named} if one.outcome == "unknown" else set()
-    for named in sorted(history.messages | set(accepted)):
-        if accepted[named] > 1:
-            yield f"{named[0]}: message {named[1]} was done {accepted[named]} times"
-        elif not accepted[named] and named not in unheard:
-            yield f"{named[0]}: message {named[1]} was never done"
+        named = (one.lane, one.message)
+        if one.kind == "end" and one.outcome in {"ok", "stale"}:
+            accepted[named].append(one)
+        elif one.kind == "end" and one.outcome == "unknown":
+            unheard[named].append(one)
+        elif one.outcome == "done" and (named not in told or one.returned < told[named].returned):
+            told[named] = one
+    for named in sorted(history.messages | set(accepted) | set(told)):
+        lane, message = named
+        ends, said = accepted[named], told.get(named)
+        if len(ends) > 1:
+            yield f"{lane}: message {message} was done {len(ends)} times"
+        elif not ends and not (unheard[named] and said):
+            yield f"{lane}: message {message} was never done"
+        if said and not any(end.invoked < said.returned for end in ends + unheard[named]):
+            yield f"{lane}: message {message} was called done before any turn had ended"
+        if said and any(end.invoked > said.returned for end in ends):
+            yield f"{lane}: message {message} was done again after it was known as done"
 
 
 def no_count_is_lost(history: History) -> Iterator[str]:
     """Each accepted write finds the sum of those before it, perhaps with some that went unheard."""
-    unheard: dict[str, int] = defaultdict(int)
+    unheard = defaultdict[str, int](int)
     for one in history.operations:
         if one.outcome == "unknown":
             unheard[one.lane] += one.tokens
-    for lane, writes in history.writes().items():
-        total, surplus = 0, 0
-        for one in writes:
-            total = 0 if one.kind == "reset" or one.version == 1 else total + one.tokens
-            surplus = 0 if one.kind == "reset" else surplus
+    for lane, seen in history.lanes(*WRITES, "read").items():
+        total, surplus, session_id = 0, 0, seen[0].session_id
+        for one in seen:
+            if one.session_id != session_id or one.kind in BINDINGS:
+                total, surplus, session_id = 0, 0, one.session_id
+            total += one.tokens
             if not total + surplus <= one.total <= total + unheard[lane]:
                 yield f"{lane}: {one.total} tokens at version {one.version}, counted {total}"
             surplus = max(surplus, one.total - total)
-        final = history.totals.get(lane)
-        if final is not None and not total + surplus <= final <= total + unheard[lane]:
-            yield f"{lane}: {final} tokens in the end, counted {total}"
 
 
 def one_session_id_a_generation(history: History) -> Iterator[str]:
-    """The session id changes with an accepted reset, or an unheard one, and never otherwise."""
-    resets = {o.lane for o in history.operations if o.kind == "reset" and o.outcome == "unknown"}
-    for lane, writes in history.writes().items():
-        for one, after in pairwise(writes):
+    """The session id changes with what binds the lane anew, heard of or not, and never else."""
+    unheard = {o.lane for o in history.operations if o.kind in BINDINGS and o.outcome == "unknown"}
+    for lane, seen in history.lanes(*WRITES, "read").items():
+        for one, after in pairwise(seen):
             changed = one.session_id != after.session_id
-            if changed and after.kind != "reset" and lane not in resets:
+            if changed and after.kind not in BINDINGS and lane not in unheard:
                 yield f"{lane}: the id changed at version {after.version} without a reset"
-            if not changed and after.kind == "reset":
-                yield f"{lane}: a reset at version {after.version} kept the id"
+            if not changed and after.kind in BINDINGS and lane not in unheard:
+                yield f"{lane}: a {after.kind} at version {after.version} kept the id"
+
+
+def a_turn_keeps_its_session(history: History) -> Iterator[str]:
+    """What a turn writes, but for a reset of its own, goes to the session that it began with."""
+    for token, writes in history.turns().items():
+        for write in writes:
+            if write.kind in {"update", "end"} and write.session_id != writes[0].session_id:
+                yield f"{write.lane}: {token} wrote to {write.session_id}"
 
 
 def who_was_away_writes_nothing(history: History) -> Iterator[str]:
     """A turn that ran when its replica was stopped beyond the lease has no write accepted later."""
-    begun = {o.token: o for o in history.operations if o.kind == "begin" and o.outcome == "ok"}
-    for one in history.operations:
+    begun = {o.token: o for o in history.accepted("begin")}
+    for one in history.accepted("update", "end", *BINDINGS):
         begin = begun.get(one.token)
-        if begin is None or one.kind == "begin" or one.kind not in WRITES or one.outcome != "ok":
-            continue
-        for pause in history.pauses:
-            ran = begin.returned < pause.stopped
+        for pause in history.pauses if begin else ():
+            ran = begin is not None and begin.returned < pause.stopped
             if one.replica == pause.replica and ran and one.invoked > pause.woken:
                 yield f"{one.lane}: {one.token} wrote after it was away"
 
@@ -140,42 +218,36 @@ def who_was_away_writes_nothing(history: History) -> Iterator[str]:
 def arrivals_are_served_in_order(history: History) -> Iterator[str]:
     """Who was known to stand in line before another came is served before that one.
 
-    But for those whose replica was killed or paused meanwhile, and those who gave up.
+    But for those whose replica was killed or away meanwhile, and those who gave up.
     """
-    queued: dict[str, int] = {}
+    queued = dict[str, int]()
     for one in history.operations:
-        if one.kind == "queued":
+        if one.kind == "queued" and one.outcome == "ok":
             queued[one.token] = min(one.returned, queued.get(one.token, one.returned))
-    lanes: dict[str, list[Operation]] = defaultdict(list)
-    for one in history.operations:
-        if one.kind == "begin" and one.outcome == "ok":
-            lanes[one.lane].append(one)
-    for lane, begins in lanes.items():
-        served = sorted(begins, key=lambda begin: begin.fence)
-        for place, late in enumerate(served):
+    for lane, begins in history.lanes("begin").items():
+        for place, late in enumerate(begins):
             if late.token not in queued or _was_disturbed(late, history):
                 continue
-            for early in served[max(0, place - 40) : place]:
+            for early in begins[max(0, place - OVERTAKERS) : place]:
                 if early.invoked > queued[late.token]:
                     yield f"{lane}: {early.token} came later than {late.token}, and went first"
 
 
 def _was_disturbed(begin: Operation, history: History) -> bool:
-    process = begin.token.rpartition("/")[0]
-    return process in history.killed or any(
-        pause.replica == begin.replica
-        and pause.stopped < begin.returned
-        and begin.invoked < pause.woken
-        for pause in history.pauses
+    return begin.token.rpartition("/")[0] in history.killed or any(
+        gone < begin.returned and begin.invoked < back
+        for gone, back in history.absences[begin.replica]
     )
 
 
 CHECKS: tuple[Callable[[History], Iterator[str]], ...] = (
     turns_do_not_overlap,
-    shared_turns_do_not_overlap,
+    turns_of_a_session_do_not_overlap,
+    fences_of_a_session_grow,
     each_message_is_done_once,
     no_count_is_lost,
     one_session_id_a_generation,
+    a_turn_keeps_its_session,
     who_was_away_writes_nothing,
     arrivals_are_served_in_order,
 )

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,20 +17,23 @@ from redisstore import SessionStore, StoreConfig
 from tests.processes.lanes import key_of, source_of
 
 from .checker import History
-from .records import Pause, read
+from .notes import RESET_LANES, SHARED_LANES
+from .records import Operation, Pause, Recorder, read
 
 __all__ = ["Run", "play"]
 
 ROOT = Path(__file__).parents[2]
 REPLICAS = 8
-LANES = 40
-RESET_LANES = 8
-OPERATIONS_A_MESSAGE = 4
-"""Begin, update and end; and that it is refused when it is delivered again."""
+LANES = [
+    *(f"l{number}" for number in range(84)),
+    *(f"{RESET_LANES}{number}" for number in range(24)),
+    *(f"{SHARED_LANES}{number}" for number in range(6)),
+]
+OPERATIONS_A_MESSAGE = 4.0
+"""Begin, update and end; and that it is refused where it is delivered again."""
 LEASE = 1.0
 PAUSE = 1.6
-SHARED = ("s0", "s1")
-PATIENCE = 600.0
+PATIENCE = 900.0
 
 
 @dataclass
@@ -41,6 +45,24 @@ class Run:
     pauses: int
     seconds: float
 
+    @property
+    def calls(self) -> list[Operation]:
+        """What was asked of the store, and answered."""
+        notes = {"queued", "stall"}
+        operations = self.history.operations
+        return [o for o in operations if o.kind not in notes and o.outcome != "unknown"]
+
+    def figures(self) -> str:
+        """Say how much it was."""
+        calls, messages = self.calls, len(self.history.messages)
+        begins = sum(call.kind == "begin" for call in calls)
+        turns = sum(call.kind == "begin" and call.outcome == "ok" for call in calls)
+        return (
+            f"{len(calls)} operations, {turns} turns for {messages} messages, "
+            f"{begins - messages} redeliveries, {self.kills} kills, {self.pauses} pauses, "
+            f"{self.seconds:.0f} s, {len(calls) / self.seconds:.0f} operations/s"
+        )
+
 
 class _Replica:
     def __init__(self, name: str, settings: Path, kind: str) -> None:
@@ -50,12 +72,9 @@ class _Replica:
 
     def start(self) -> None:
         self.life += 1
+        arguments = (str(self._settings), self.name, str(self.life), self._kind)
         self.process = subprocess.Popen(
-            [
-                sys.executable,
-                *("-m", "tests.history.replica"),
-                *(str(self._settings), self.name, str(self.life), self._kind),
-            ],
+            [sys.executable, "-m", "tests.history.replica", *arguments],
             cwd=ROOT,
         )
 
@@ -69,107 +88,122 @@ class _Replica:
 
     def processes(self) -> set[str]:
         """What its tokens begin with."""
-        with self.notes.open() as lines:
-            tokens = [json.loads(line)["token"] for line in lines if line.endswith("\n")]
-        return {token.rpartition("/")[0] for token in tokens if token}
+        tokens = {one.token for one in read([self.notes]) if one.token}
+        return {token.rpartition("/")[0] for token in tokens}
 
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
 
+    def pause(self) -> Pause:
+        """Stop it for longer than its lease."""
+        stopped = time.monotonic_ns()
+        os.kill(self.process.pid, signal.SIGSTOP)
+        time.sleep(PAUSE)
+        woken = time.monotonic_ns()
+        os.kill(self.process.pid, signal.SIGCONT)
+        return Pause(self.name, stopped, woken)
+
 
 def play(
-    config: StoreConfig, directory: Path, operations: int, kills: int, pauses: int, seed: int = 1
+    config: StoreConfig,
+    directory: Path,
+    operations: int,
+    kills: int,
+    pauses: int,
+    seed: int = 1,
+    progress: Callable[[], None] = lambda: None,
 ) -> Run:
-    """Let the replicas handle so much that about so many operations are noted."""
+    """Let the replicas handle so much that at least so many operations are noted."""
     config = config.model_copy(
         update={"turn_lease_ttl": LEASE, "suspend_after_interruptions": 0, "deadline": 30.0}
     )
-    chance, names = random.Random(seed), [f"gateway-{number}" for number in range(REPLICAS)]
-    lanes = [
-        *(f"l{number}" for number in range(LANES - RESET_LANES - 2)),
-        *(f"r{number}" for number in range(RESET_LANES)),
-        *SHARED,
-    ]
+    chance = random.Random(seed)
     messages = [
-        (lanes[number % len(lanes)], f"m-{number}")
-        for number in range(operations // OPERATIONS_A_MESSAGE)
+        (LANES[number % len(LANES)], f"m-{number}")
+        for number in range(int(operations / OPERATIONS_A_MESSAGE))
     ]
+    started = time.monotonic()
+    with SessionStore.from_url(config=config) as store:
+        settings = _plan(store, config, directory / "settings.json", messages, chance)
+        replicas = [
+            _Replica(f"gateway-{number}", settings, "tasks" if number % 2 else "threads")
+            for number in range(REPLICAS)
+        ]
+        try:
+            killed, paused = _disturb(replicas, chance, kills, pauses, progress)
+        finally:
+            for replica in replicas:
+                replica.kill()
+        seconds = time.monotonic() - started
+        _note_ends(store, Recorder(directory / "end.jsonl", "driver"))
+        assert list(store.audit()) == []
+    history = History(
+        read(sorted(directory.glob("*.jsonl"))), messages=messages, pauses=paused, killed=killed
+    )
+    return Run(history, kills, len(paused), seconds)
+
+
+def _plan(
+    store: SessionStore,
+    config: StoreConfig,
+    path: Path,
+    messages: Sequence[tuple[str, str]],
+    chance: random.Random,
+) -> Path:
+    """Give each message to two replicas, and bind some lanes to one session id."""
+    names = [f"gateway-{number}" for number in range(REPLICAS)]
     given: dict[str, list[tuple[str, str]]] = {name: [] for name in names}
     for message in messages:
         for name in chance.sample(names, 2):
             given[name].append(message)
-    settings = directory / "settings.json"
-    settings.write_text(
-        json.dumps(
-            {"config": config.model_dump(exclude_unset=True), "messages": given}, default=str
-        )
-    )
-    started = time.monotonic()
-    with SessionStore.from_url(config=config) as store:
-        for lane in SHARED:
-            store.get_or_create_session(source_of(lane))
-        first = store.get_session(key_of(SHARED[0]))
-        assert first is not None
-        store.switch_session(key_of(SHARED[1]), first.session_id)
-        replicas = [
-            _Replica(name, settings, "tasks" if index % 2 else "threads")
-            for index, name in enumerate(names)
-        ]
-        try:
-            killed, paused = _disturb(replicas, chance, kills, pauses)
-        finally:
-            for replica in replicas:
-                replica.kill()
-        totals = {
-            lane: entry.total_tokens
-            for lane in lanes
-            if (entry := store.get_session(key_of(lane))) is not None
-        }
-        assert list(store.audit()) == []
-    history = History(
-        read(sorted(directory.glob("*.jsonl"))),
-        messages=messages,
-        pauses=paused,
-        killed=killed,
-        shared=[frozenset(SHARED)],
-        totals=totals,
-    )
-    return Run(history, kills, len(paused), time.monotonic() - started)
+    first, *others = (lane for lane in LANES if lane.startswith(SHARED_LANES))
+    shared_id = store.get_or_create_session(source_of(first)).session_id
+    for lane in others:
+        store.get_or_create_session(source_of(lane))
+        store.switch_session(key_of(lane), shared_id)
+    fields = config.model_dump(exclude_unset=True)
+    plan = {"config": fields, "messages": given, "shared_id": shared_id}
+    path.write_text(json.dumps(plan, default=str))
+    return path
+
+
+def _note_ends(store: SessionStore, recorder: Recorder) -> None:
+    for lane in LANES:
+        operation = recorder.invoke("read", lane)
+        entry = store.get_session(key_of(lane))
+        assert entry is not None
+        seen = {"session_id": entry.session_id, "version": entry.version}
+        recorder.answer(operation, "ok", total=entry.total_tokens, **seen)
 
 
 def _disturb(
-    replicas: list[_Replica], chance: random.Random, kills: int, pauses: int
+    replicas: list[_Replica],
+    chance: random.Random,
+    kills: int,
+    pauses: int,
+    progress: Callable[[], None],
 ) -> tuple[set[str], list[Pause]]:
     killed: set[str] = set()
     paused: list[Pause] = []
     todo = ["kill"] * kills + ["pause"] * pauses
     chance.shuffle(todo)
     deadline = time.monotonic() + PATIENCE
-    time.sleep(2.0)  # until they are at work; what matters is that they are disturbed in it
     while any(replica.running for replica in replicas):
         if time.monotonic() > deadline:
             raise TimeoutError("the replicas do not get done")
-        running = [one for one in replicas if one.running and one.notes.exists()]
         for replica in replicas:
             if replica.process.poll() not in {None, 0}:
                 raise AssertionError(f"{replica.name} failed")
-        if todo and running:
-            victim = chance.choice(running)
+        progress()
+        busy = [one for one in replicas if one.running and one.notes.exists()]
+        if todo and busy:
+            victim = chance.choice(busy)
             if todo.pop() == "kill":
                 victim.kill()
                 killed |= victim.processes()
                 victim.start()
             else:
-                paused.append(_pause(victim))
-        time.sleep(chance.uniform(0.1, 0.6))
+                paused.append(victim.pause())
+        time.sleep(chance.uniform(0.2, 0.6))
     return killed, paused
-
-
-def _pause(victim: _Replica) -> Pause:
-    stopped = time.monotonic_ns()
-    os.kill(victim.process.pid, signal.SIGSTOP)
-    time.sleep(PAUSE)
-    woken = time.monotonic_ns()
-    os.kill(victim.process.pid, signal.SIGCONT)
-    return Pause(victim.name, stopped, woken)

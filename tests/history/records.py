@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["Operation", "Pause", "Recorder", "read"]
+__all__ = ["Kind", "Operation", "Outcome", "Pause", "Recorder", "read"]
 
-Kind = Literal["begin", "queued", "update", "end", "reset"]
-Outcome = Literal["unknown", "ok", "refused", "done"]
-"""``done``: the message was handled before. ``unknown``: no answer came; perhaps it was applied."""
+Kind = Literal["begin", "queued", "update", "end", "reset", "switch", "read", "stall"]
+"""``queued``: a turn is known to stand in line. ``stall``: this process was not running."""
+Outcome = Literal["unknown", "ok", "refused", "done", "stale"]
+"""``done``: the message was handled before. ``stale``: the message is done now, and nothing was
+counted. ``unknown``: no answer came; perhaps it was applied.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,9 @@ class Operation:
     total: int = 0
 
 
+_values_of = attrgetter(*(field.name for field in fields(Operation)))
+
+
 @dataclass(frozen=True, slots=True)
 class Pause:
     """A replica that was stopped for longer than its lease."""
@@ -53,30 +61,30 @@ class Recorder:
     def __init__(self, path: Path, replica: str) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self._replica = replica
-        self._number = 0
+        self._numbers = itertools.count(1)  # threads share it
 
     def invoke(self, kind: Kind, lane: str, **facts: object) -> Operation:
         """Note that a call is about to be made."""
-        self._number += 1
-        fields = {"invoked": time.monotonic_ns(), **facts}
-        operation = Operation(self._replica, self._number, kind, lane, **fields)  # type: ignore[arg-type]
+        known = {"invoked": time.monotonic_ns(), **facts}
+        operation = Operation(self._replica, next(self._numbers), kind, lane, **known)  # type: ignore[arg-type]
         self._write(operation)
         return operation
 
     def answer(self, operation: Operation, outcome: Outcome, **facts: object) -> None:
         """Note what came of it."""
-        fields = {"returned": time.monotonic_ns(), "outcome": outcome, **facts}
-        self._write(replace(operation, **fields))  # type: ignore[arg-type]
+        known = {"returned": time.monotonic_ns(), "outcome": outcome, **facts}
+        self._write(replace(operation, **known))  # type: ignore[arg-type]
 
     def _write(self, operation: Operation) -> None:
-        os.write(self._file, json.dumps(asdict(operation)).encode() + b"\n")
+        os.write(self._file, json.dumps(_values_of(operation)).encode() + b"\n")
 
 
 def read(paths: Iterable[Path]) -> Iterator[Operation]:
     """Yield the operations of all processes; what was not answered is ``unknown``."""
     for path in paths:
         latest: dict[int, Operation] = {}
-        for line in path.read_text().splitlines():
-            operation = Operation(**json.loads(line))
+        # A kill may cut the last line short: its call was not made then, or its answer not heard.
+        for line in path.read_text().split("\n")[:-1]:
+            operation = Operation(*json.loads(line))
             latest[operation.number] = operation
         yield from latest.values()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import sys
 import threading
 import time
@@ -13,123 +12,76 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from redisstore import (
-    AsyncSessionStore,
-    DuplicateMessage,
-    RedisStoreError,
-    SessionEntry,
-    SessionStore,
-    StaleWrite,
-    StoreConfig,
-    StoreUnavailable,
-    TurnBusy,
-    TurnLost,
-)
+from redisstore import AsyncSessionStore, RedisStoreError, SessionStore, StaleWrite, StoreConfig
 from tests.processes.lanes import key_of, source_of
 
-from .records import Operation, Recorder
+from .notes import EXPECTED, Notes, Post
+from .records import Recorder
 
 AT_ONCE = 6
 """Messages that a replica handles at a time."""
-WAIT = 20.0
-RESETS = 0.02
-RESET_LANES = "r"
+AGAIN = 0.02
 MAINTENANCE = 0.5
-
-
-class Post:
-    """The messages that this replica is given: in random order, and again until each is done."""
-
-    def __init__(self, messages: list[tuple[str, str]], seed: int) -> None:
-        self._left = list(messages)
-        self.chance = random.Random(seed)
-        self.chance.shuffle(self._left)
-
-    def next(self) -> tuple[str, str] | None:
-        return self._left.pop() if self._left else None
-
-    def again(self, lane: str, message: str) -> None:
-        """It is not known to be done: the platform delivers it again, some time later."""
-        self._left.insert(self.chance.randrange(len(self._left) + 1), (lane, message))
-
-
-class Notes:
-    """What is noted of a turn, whether threads or tasks run it."""
-
-    def __init__(self, recorder: Recorder, lane: str, message: str) -> None:
-        self._recorder = recorder
-        self._lane, self._message = lane, message
-        self._facts: dict[str, object] = {}
-
-    def invoke(self, kind: Any, **facts: object) -> Operation:
-        return self._recorder.invoke(
-            kind, self._lane, message=self._message, **self._facts, **facts
-        )
-
-    def name(self, token: str) -> None:
-        self._facts["token"] = token
-
-    def begun(self, operation: Operation, turn: Any) -> None:
-        self._facts["fence"] = turn.fence
-        self.answer(operation, turn.entry, fence=turn.fence)
-
-    def answer(self, operation: Operation, entry: SessionEntry, **facts: object) -> None:
-        seen = {"session_id": entry.session_id, "version": entry.version}
-        self._recorder.answer(operation, "ok", **{**seen, "total": entry.total_tokens, **facts})
-
-    def failed(self, operation: Operation, error: RedisStoreError) -> bool:
-        """Note a failure; true if the message is known to be done."""
-        done = isinstance(error, DuplicateMessage) and error.state == "done"
-        if not isinstance(error, StoreUnavailable):
-            self._recorder.answer(operation, "done" if done else "refused")
-        return done
+TICK, STALL = 0.2, 0.7
+"""Seconds between two signs of life, and after how many without one it was away."""
 
 
 def handle(store: SessionStore, recorder: Recorder, post: Post, lane: str, message: str) -> bool:
     """Handle a message in a turn; whether it is known to be done."""
-    notes, tokens = Notes(recorder, lane, message), post.chance.randint(1, 9)
-    turn = store.turn(source_of(lane), message, wait=WAIT)
-    notes.name(turn.token)
+    turn = store.turn(source_of(lane), message, wait=post.patience())
+    notes = Notes(recorder, lane, message, turn.token)
     operation = notes.invoke("begin")
     try:
         with turn:
             notes.begun(operation, turn)
             operation = notes.invoke("update", tokens=1)
             notes.answer(operation, turn.update(output_tokens=1))
-            if lane.startswith(RESET_LANES) and post.chance.random() < RESETS:
+            if post.resets(lane):
                 operation = notes.invoke("reset")
-                reset = store.reset_session(key_of(lane), if_turn=turn)
-                assert reset is not None
-                notes.answer(operation, reset)
-                # Its message is done; of the new session it changes nothing.
-                operation = notes.invoke("end")
-                turn.end()
-                notes.answer(operation, reset, version=0)
-                return True
+                notes.answer(operation, store.reset_session(key_of(lane), if_turn=turn))
+            tokens = post.tokens()
             operation = notes.invoke("end", tokens=tokens)
             notes.answer(operation, turn.end(output_tokens=tokens))
             return True
-    except (TurnBusy, TurnLost, DuplicateMessage, StaleWrite, StoreUnavailable) as error:
+    except EXPECTED as error:
         return notes.failed(operation, error)
+
+
+def rebind(store: SessionStore, recorder: Recorder, post: Post, lane: str) -> None:
+    """Bind a lane to another session id, whatever turn runs on it."""
+    if post.resets(lane):
+        notes = Notes(recorder, lane)
+        operation = notes.invoke("reset")
+        notes.answer(operation, store.reset_session(key_of(lane)))
+    elif post.switches(lane) and (before := store.get_session(key_of(lane))) is not None:
+        notes = Notes(recorder, lane)
+        operation = notes.invoke("switch")
+        try:
+            bound = store.switch_session(
+                key_of(lane), post.other_than(before.session_id), if_version=before.version
+            )
+            notes.answer(operation, bound)
+        except StaleWrite as stale:
+            notes.failed(operation, stale)
 
 
 async def handle_async(
     store: AsyncSessionStore, recorder: Recorder, post: Post, lane: str, message: str
 ) -> bool:
     """Do the same as a task."""
-    notes, tokens = Notes(recorder, lane, message), post.chance.randint(1, 9)
-    turn = store.turn(source_of(lane), message, wait=WAIT)
-    notes.name(turn.token)
+    turn = store.turn(source_of(lane), message, wait=post.patience())
+    notes = Notes(recorder, lane, message, turn.token)
     operation = notes.invoke("begin")
     try:
         async with turn:
             notes.begun(operation, turn)
             operation = notes.invoke("update", tokens=1)
             notes.answer(operation, await turn.update(output_tokens=1))
+            tokens = post.tokens()
             operation = notes.invoke("end", tokens=tokens)
             notes.answer(operation, await turn.end(output_tokens=tokens))
             return True
-    except (TurnBusy, TurnLost, DuplicateMessage, StaleWrite, StoreUnavailable) as error:
+    except EXPECTED as error:
         return notes.failed(operation, error)
 
 
@@ -146,9 +98,25 @@ def note_queued(runner: Any, recorder: Recorder) -> None:
     runner._wait = wait
 
 
+def note_stalls(recorder: Recorder) -> None:
+    """Note when this process did not get to run for a while."""
+
+    def watch() -> None:
+        last = time.monotonic_ns()
+        while True:
+            time.sleep(TICK)
+            now = time.monotonic_ns()
+            if now - last > STALL * 1e9:
+                stall = recorder.invoke("stall", "", invoked=last)
+                recorder.answer(stall, "ok")
+            last = now
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def run_threads(config: StoreConfig, recorder: Recorder, post: Post) -> None:
     """Handle everything by threads."""
-    lock, ended = threading.Lock(), threading.Event()
+    ended = threading.Event()
     with SessionStore.from_url(config=config) as store, ThreadPoolExecutor(AT_ONCE + 1) as pool:
         note_queued(store._runner, recorder)
 
@@ -158,21 +126,19 @@ def run_threads(config: StoreConfig, recorder: Recorder, post: Post) -> None:
                     store.recover_turns()
 
         def work() -> None:
-            while True:
-                with lock:
-                    given = post.next()
-                if given is None:
-                    return
+            while given := post.next():
                 if not handle(store, recorder, post, *given):
-                    with lock:
-                        post.again(*given)
-                    time.sleep(0.01)
+                    post.again(*given)
+                    time.sleep(AGAIN)
+                rebind(store, recorder, post, given[0])
 
         upkeep = pool.submit(look_after)
         workers = [pool.submit(work) for _ in range(AT_ONCE)]
-        for worker in workers:
-            worker.result()
-        ended.set()
+        try:
+            for worker in workers:
+                worker.result()
+        finally:
+            ended.set()
         upkeep.result()
 
 
@@ -191,7 +157,7 @@ async def run_tasks(config: StoreConfig, recorder: Recorder, post: Post) -> None
             while given := post.next():
                 if not await handle_async(store, recorder, post, *given):
                     post.again(*given)
-                    await asyncio.sleep(0.01)
+                    await asyncio.sleep(AGAIN)
 
         upkeep = asyncio.create_task(look_after())
         await asyncio.gather(*(work() for _ in range(AT_ONCE)))
@@ -203,10 +169,10 @@ def main() -> None:
     settings, name, life, kind = sys.argv[1:]
     plan = json.loads(Path(settings).read_text())
     config = StoreConfig.model_validate({**plan["config"], "replica": name})
-    path = Path(settings).with_name(f"{name}.{life}.jsonl")
-    recorder = Recorder(path, name)
+    recorder = Recorder(Path(settings).with_name(f"{name}.{life}.jsonl"), name)
+    note_stalls(recorder)
     messages = [(lane, message) for lane, message in plan["messages"][name]]
-    post = Post(messages, seed=hash((name, life)))
+    post = Post(messages, plan["shared_id"], seed=f"{name} {life}")
     if kind == "tasks":
         asyncio.run(run_tasks(config, recorder, post))
     else:

@@ -29,9 +29,12 @@ def operation(number: int, kind: str, **facts: Any) -> Operation:
     return Operation(**fields)
 
 
-def turn(number: int, token: str, message: str, fence: int, version: int, total: int) -> Any:
+def turn(
+    number: int, token: str, message: str, fence: int, version: int, total: int, **facts: Any
+) -> list[Operation]:
     """A turn of three writes, which adds 1 and then 4."""
     named = {"token": token, "message": message, "fence": fence, "replica": token.partition("/")[0]}
+    named |= facts
     return [
         operation(number, "begin", version=version, total=total, **named),
         operation(number + 1, "update", version=version + 1, total=total + 1, tokens=1, **named),
@@ -40,10 +43,12 @@ def turn(number: int, token: str, message: str, fence: int, version: int, total:
 
 
 CLEAN = [*turn(1, A, "m-1", 100, 1, 0), *turn(4, B, "m-2", 200, 4, 5)]
+READ = operation(90, "read", version=6, total=10)
+"""What the store says in the end."""
 
 
 def found(operations: list[Operation], **facts: Any) -> list[str]:
-    facts = {"messages": MESSAGES, "totals": {"l": 10}, **facts}
+    facts = {"messages": MESSAGES, **facts}
     return [fault.partition(":")[0] for fault in violations(History(operations, **facts))]
 
 
@@ -53,22 +58,34 @@ def changed(index: int, **facts: Any) -> list[Operation]:
     return operations
 
 
+def told_done(at: int, message: str = "m-1") -> Operation:
+    """A redelivery that was answered: this message is done."""
+    asked = operation(80, "begin", token=f"{B}9", message=message, session_id="", outcome="done")
+    return replace(asked, invoked=at - 1, returned=at)
+
+
 def test_a_clean_history_has_no_fault() -> None:
-    assert found(CLEAN) == []
+    assert found([*CLEAN, READ]) == []
+    assert found([*CLEAN, told_done(CLEAN[2].returned + 1)]) == []
 
 
 def test_what_a_killed_replica_did_not_hear_of_is_no_fault() -> None:
     unheard = [*CLEAN[:2], replace(CLEAN[2], outcome="unknown", version=0, total=0), *CLEAN[3:]]
-    assert found(unheard) == []
-    not_applied = [*unheard[:3], *turn(4, B, "m-2", 200, 3, 1), *turn(7, B, "m-1", 300, 6, 6)]
-    assert found(not_applied, totals={"l": 11}) == []
+    assert found([*unheard, READ, told_done(CLEAN[3].invoked)]) == []
+    not_applied = [*unheard[:3], *turn(4, B, "m-2", 200, 3, 1), *turn(7, B + "3", "m-1", 300, 6, 6)]
+    assert found([*not_applied, replace(READ, version=8, total=11)]) == []
 
 
 def test_a_reset_begins_a_generation() -> None:
     reset = operation(3, "reset", token=A, message="m-1", fence=100, version=3, session_id="s-2")
-    end = operation(4, "end", token=A, message="m-1", fence=100, session_id="s-2")
-    after = [replace(o, session_id="s-2") for o in turn(5, B, "m-2", 200, 4, 0)]
-    assert found([*CLEAN[:2], reset, end, *after], totals={"l": 5}) == []
+    end = operation(4, "end", token=A, message="m-1", tokens=4, outcome="stale", session_id="")
+    after = turn(5, B, "m-2", 200, 4, 0, session_id="s-2")
+    history = [*CLEAN[:2], reset, end, *after]
+    assert found([*history, replace(READ, session_id="s-2", total=5)]) == []
+    by_another = replace(reset, token="", message="", fence=0)
+    assert found([*CLEAN[:2], by_another, end, *after]) == []
+    unheard = replace(by_another, outcome="unknown", version=0, session_id="")
+    assert found([*CLEAN[:2], unheard, end, *after]) == []
 
 
 def test_a_write_of_an_earlier_turn_after_a_later_one_is_found() -> None:
@@ -77,27 +94,61 @@ def test_a_write_of_an_earlier_turn_after_a_later_one_is_found() -> None:
     assert "turns_do_not_overlap" in found([*CLEAN[:2], late, *shifted])
 
 
+def test_a_stale_write_after_nothing_but_a_begin_is_found() -> None:
+    late = replace(CLEAN[2], version=4, total=5)
+    begin = replace(CLEAN[3], version=3, total=1)
+    assert "turns_do_not_overlap" in found([*CLEAN[:2], begin, late])
+
+
+def test_a_fence_that_goes_back_is_found() -> None:
+    back = [replace(write, fence=50) for write in CLEAN[3:]]
+    assert found([*CLEAN[:3], *back]) == ["turns_do_not_overlap"]
+
+
 def test_two_writes_of_one_version_are_found() -> None:
     assert "turns_do_not_overlap" in found(changed(3, version=3))
 
 
+def on_other_lane(fence: int = 200, **facts: Any) -> list[Operation]:
+    return turn(4, B, "m-2", fence, 1, 0, lane="k", **facts)
+
+
 def test_turns_on_a_shared_id_that_interleave_are_found() -> None:
-    facts: dict[str, Any] = {"messages": (), "totals": {}, "shared": [frozenset({"l", "k"})]}
-    named = {"lane": "k", "token": B, "fence": 200, "version": 1}
-    between = {"invoked": CLEAN[1].returned + 1, "returned": CLEAN[2].invoked - 1}
-    inside = operation(9, "update", **named, **between)
-    assert "shared_turns_do_not_overlap" in found([*CLEAN[:3], inside], **facts)
-    assert found([*CLEAN[:3], operation(9, "update", **named)], **facts) == []
+    messages = {("l", "m-1"), ("k", "m-2")}
+    assert found([*CLEAN[:3], *on_other_lane()], messages=messages) == []
+    begin, *writes = on_other_lane()
+    between = replace(writes[0], invoked=CLEAN[1].returned + 1, returned=CLEAN[2].invoked - 1)
+    inside = [begin, between, writes[1]]
+    sentence = "turns_of_a_session_do_not_overlap"
+    assert sentence in found([*CLEAN[:3], *inside], messages=messages)
+    apart = [replace(write, session_id="s-9") for write in inside]
+    assert found([*CLEAN[:3], *apart], messages=messages) == []
+
+
+def test_fences_of_a_shared_id_that_go_back_are_found() -> None:
+    messages = {("l", "m-1"), ("k", "m-2")}
+    back = found([*CLEAN[:3], *on_other_lane(fence=50)], messages=messages)
+    assert set(back) == {"fences_of_a_session_grow"}
 
 
 def test_a_message_that_was_done_twice_is_found() -> None:
-    twice = [*CLEAN, *turn(7, A, "m-1", 300, 7, 10)]
-    assert found(twice, totals={"l": 15}) == ["each_message_is_done_once"]
+    twice = [*CLEAN, *turn(7, A + "3", "m-1", 300, 7, 10)]
+    assert found(twice) == ["each_message_is_done_once"]
+    unheard = [replace(o, outcome="unknown") if o.kind == "end" else o for o in CLEAN[:3]]
+    told = told_done(CLEAN[3].invoked)
+    again = [*unheard, *turn(4, B, "m-1", 200, 4, 5), told]
+    assert found(again, messages=[("l", "m-1")]) == ["each_message_is_done_once"]
 
 
 def test_a_message_that_was_never_done_is_found() -> None:
     assert found(CLEAN, messages={*MESSAGES, ("l", "m-3")}) == ["each_message_is_done_once"]
     assert "each_message_is_done_once" in found(changed(5, outcome="refused", version=0))
+    assert "each_message_is_done_once" in found(changed(5, outcome="unknown", version=0))
+
+
+def test_a_message_that_is_called_done_before_it_was_is_found() -> None:
+    early = told_done(CLEAN[2].invoked - 1)
+    assert "each_message_is_done_once" in found([*CLEAN, early])
 
 
 @pytest.mark.parametrize("total", [4, 6], ids=["lost", "counted twice"])
@@ -105,18 +156,30 @@ def test_a_wrong_count_is_found(total: int) -> None:
     assert "no_count_is_lost" in found(changed(2, total=total))
 
 
-@pytest.mark.parametrize("final", [9, 11])
+@pytest.mark.parametrize("final", [9, 11], ids=["lost", "counted twice"])
 def test_a_wrong_total_in_the_end_is_found(final: int) -> None:
-    assert found(CLEAN, totals={"l": final}) == ["no_count_is_lost"]
+    assert found([*CLEAN, replace(READ, total=final)]) == ["no_count_is_lost"]
+
+
+def test_counts_that_outlive_a_reset_are_found() -> None:
+    reset = operation(7, "reset", version=7, session_id="s-2", total=10)
+    assert found([*CLEAN, reset]) == ["no_count_is_lost"]
 
 
 def test_an_id_that_changes_without_a_reset_is_found() -> None:
-    assert "one_session_id_a_generation" in found(changed(4, session_id="s-2"))
+    assert "one_session_id_a_generation" in found(changed(3, session_id="s-2"))
+    assert "one_session_id_a_generation" in found([*CLEAN, replace(READ, session_id="s-2")])
 
 
 def test_a_reset_that_keeps_the_id_is_found() -> None:
-    reset = operation(3, "reset", token=A, message="m-1", fence=100, version=3)
-    assert "one_session_id_a_generation" in found([*CLEAN[:2], reset])
+    reset = operation(7, "reset", version=7)
+    assert found([*CLEAN, reset]) == ["one_session_id_a_generation"]
+
+
+def test_a_turn_that_writes_to_the_session_after_its_own_is_found() -> None:
+    reset = operation(3, "reset", version=3, session_id="s-2")
+    late = replace(CLEAN[2], session_id="s-2", version=4, total=4, invoked=40, returned=45)
+    assert found([*CLEAN[:2], reset, late], messages=()) == ["a_turn_keeps_its_session"]
 
 
 def test_a_write_after_the_replica_was_away_is_found() -> None:
@@ -138,6 +201,8 @@ def test_who_came_later_and_went_first_is_found() -> None:
     assert found(history, killed={"gateway-b/1"}) == []
     away = Pause("gateway-b", stopped=-50, woken=-40)
     assert found(history, pauses=[away]) == []
+    stall = operation(30, "stall", lane="", replica="gateway-b", invoked=-50, returned=-40)
+    assert found([*history, stall]) == []
 
 
 def test_who_asked_before_the_other_was_known_to_wait_may_go_first() -> None:
