@@ -16,7 +16,7 @@ from tests.servers import BACKEND_NAMES, Cluster, Server, require
 from .checker import violations
 from .driver import play
 
-OPERATIONS = int(os.environ.get("REDISSTORE_HISTORY_OPERATIONS", "40000"))
+OPERATIONS = int(os.environ.get("REDISSTORE_HISTORY_OPERATIONS", "60000"))
 KILLS, PAUSES = 12, 6
 
 
