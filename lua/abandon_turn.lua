@@ -7,12 +7,13 @@
 -- ARGV[1]  token       of the turn; from now on it can't begin
 -- ARGV[2]  message_id  of its message; '': none
 -- ARGV[3]  keep_ms     how long the token is known
--- ARGV[4]  reason      mark a running turn's session as interrupted, and wake the turn if it waits; '': neither
+-- ARGV[4]  reason      mark a running turn's session as interrupted; '': don't
+-- ARGV[5]  wake_it     '1': wake the turn, in case it waits
 -- Returns  'running', 'waiting' or 'gone': what it was, '1': somebody waited and has the lane now, the partition of the session id's lock or '', the session id or ''
 -- Errors   none but WRONGTYPE, where a key was damaged by hand
--- Example  redis-cli --eval lua/abandon_turn.lua '{redisstore}:' '{redisstore}:entry:agent:main:telegram:dm:42' , by-hand/0/1 m-1 10000 ''
+-- Example  redis-cli --eval lua/abandon_turn.lua '{redisstore}:' '{redisstore}:entry:agent:main:telegram:dm:42' , by-hand/0/1 m-1 10000 '' ''
 
-local token, message_id, keep_ms, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local token, message_id, keep_ms, reason, wake_it = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5] == '1'
 
 -- shared: names
 local prefix, entry_key = KEYS[1], KEYS[2]
@@ -123,7 +124,7 @@ local turn = redis.call('HMGET', lane.hash, 'token', 'fence', 'session_id', 'id_
 redis.call('ZCARD', lane.index) -- ends the script here if the index is of a wrong type
 local waited = redis.call('LREM', lane.queue, 1, token .. ' ' .. message_id) == 1
 redis.call('SET', prefix .. 'op:' .. token, 'abandoned', 'NX', 'PX', keep_ms)
-if waited and reason ~= '' then
+if wake_it then
   wake(token)
 end
 if turn[1] ~= token then

@@ -1,11 +1,10 @@
 #!lua flags=no-writes
--- How many lanes are bound to each of some session ids, in this partition. An id that begins like another,
--- with a space after that, is counted with it.
+-- How many lanes of this partition are bound to each of some session ids; it stops at two.
 --
 -- KEYS[1]  partition  {redisstore}:
 -- KEYS[2]  index      {redisstore}:session_ids
 -- ARGV[1]  ...        session ids
--- Returns  a number for each
+-- Returns  '0', '1' or '2' for each
 -- Errors   CORRUPT (the index)
 -- Example  redis-cli --eval lua/count_bindings.lua '{redisstore}:' '{redisstore}:session_ids' , 20261122_112233_deadbeef0123 20261101_090000_0123deadbeef
 
@@ -33,8 +32,21 @@ local fault = damaged_index(session_ids_index)
 if fault then
   return fault
 end
+
+-- Members are looked up: an id that begins with this one and a space is in the same range.
+local function bound_to(session_id)
+  local count = 0
+  for _, member in ipairs(redis.call('ZRANGE', session_ids_index, '[' .. session_id .. ' ', '(' .. session_id .. '!', 'BYLEX')) do
+    local entry_key = prefix .. 'entry:' .. string.sub(member, #session_id + 2)
+    if count < 2 and redis.pcall('HGET', entry_key, 'session_id') == session_id then
+      count = count + 1
+    end
+  end
+  return count
+end
+
 local counts = {}
 for i, session_id in ipairs(ARGV) do
-  counts[i] = whole(redis.call('ZLEXCOUNT', session_ids_index, '[' .. session_id .. ' ', '(' .. session_id .. '!'))
+  counts[i] = whole(bound_to(session_id))
 end
 return counts

@@ -73,7 +73,8 @@ for _, field in ipairs(exists and { 'version', 'created_at', 'updated_at', 'sess
 end
 -- end shared
 if earlier and earlier ~= 'abandoned' then
-  return { earlier, '', '', flat }
+  local outcome, id_home = string.match(earlier, '^(%S+) (.*)$')
+  return { outcome, '', id_home, flat }
 end
 -- shared: lease
 -- Whether a lease still runs. One that lapses later than any can counts as lapsed: the clock was set back.
@@ -255,14 +256,14 @@ if fault then
   return fault
 end
 
-remember(is_stale and 'stale' or 'ended')
+local turn = redis.call('HMGET', lane.hash, 'message_id', 'id_home')
+remember((is_stale and 'stale ' or 'ended ') .. (turn[2] or ''))
 if not is_stale then
   index_activity(policy, updated_at)
   redis.call('HSET', entry_key, unpack(changes))
   redis.call('HDEL', entry_key, 'was_auto_reset', 'auto_reset_reason', 'reset_had_activity', 'is_fresh_reset',
     'resume_pending', 'resume_reason', 'last_resume_marked_at', 'interruptions')
 end
-local turn = redis.call('HMGET', lane.hash, 'message_id', 'id_home')
 if turn[1] and turn[1] ~= '' then
   redis.call('ZADD', seen_key, whole(now), turn[1])
   redis.call('ZREMRANGEBYSCORE', seen_key, '-inf', whole(now - message_ttl_ms))

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Take or renew the lock of a session id that several lanes share, for a turn that has its lane already,
 -- and give out a fence that is larger than that of any turn which had the id before, on whichever lane. While another turn has the lock: wait in line, and call again when woken; or be told who has it.
 --

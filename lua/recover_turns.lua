@@ -186,10 +186,11 @@ local function recover(session_key)
     return
   end
   if turn[1] and turn[2] then
-    announce('turn_lost', 'session_key', session_key, 'session_id', turn[3], 'message_id', turn[4], 'replica', turn[5],
+    announce('turn_lost', 'session_key', session_key, 'session_id', turn[3] or '', 'message_id', turn[4] or '',
+      'replica', turn[5] or '',
       'fence', turn[2])
     local outcome = interrupt(prefix .. 'entry:' .. session_key, session_key, turn[3], 'replica_lost', interruption_limit)
-    for _, part in ipairs({ session_key, turn[1], turn[3], turn[4], turn[5], outcome, turn[6] or '' }) do
+    for _, part in ipairs({ session_key, turn[1], turn[3] or '', turn[4] or '', turn[5] or '', outcome, turn[6] or '' }) do
       answer[#answer + 1] = part
     end
   elseif turn[1] then

@@ -30,7 +30,7 @@ class AuditOperations(StoreBase):
         return self._sweep(lambda c: imports.sweep(c, entries), claim=True)
 
     async def audit(self, *, repair: bool = False) -> AsyncIterator[Fault]:
-        """Yield everything that is not as it should be: entries, indexes, holds, foreign keys.
+        """Yield everything that is not as it should be: entries, indexes, holds, turns, all else.
 
         ``repair`` puts the indexes right; a damaged entry itself is left for ``delete_session``.
         Safe beside live traffic; reads the whole store, in short calls (SCAN, then one round trip

@@ -13,7 +13,7 @@ from redisstore.aio.keeper import AsyncKeeper
 from redisstore.calls import leases, sessions, turns
 from redisstore.calls.call import Conditions, Context, Lease, Steps, one
 from redisstore.calls.counters import Counters
-from redisstore.calls.drain import CUT, SENT_AWAY, Drained
+from redisstore.calls.drain import CUT, Drained
 from redisstore.calls.turn_replies import Abandoned, Ended, Recovered, Running
 from redisstore.calls.turns import CLAIM_SECONDS, LOOK_SLACK, Request
 from redisstore.entry import SessionEntry
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from redisstore.aio.turn import AsyncTurn
 
 T = TypeVar("T")
+NO_MORE = "this store begins no more turns"
 _log = logging.getLogger(__name__)
 
 
@@ -55,6 +56,7 @@ class AsyncTurnRegister:
         self._errands: set[asyncio.Task[Any]] = set()
         """What goes on though whoever began it was cancelled."""
         self._draining = False
+        self._closed = False
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -70,7 +72,7 @@ class AsyncTurnRegister:
         """Begin a turn; what was sent in vain is given up."""
         wanted = turn.wanted
         if self._draining:
-            raise ReplicaDraining("this store begins no more turns")
+            raise ReplicaDraining(NO_MORE)
         self._waiting[wanted.token] = wanted
         try:
             begun: tuple[Running, float] = await self._complete(lambda c: turns.begin(c, wanted))
@@ -78,7 +80,7 @@ class AsyncTurnRegister:
             raise
         except TurnLost as lost:
             if self._draining:
-                raise ReplicaDraining("this store begins no more turns") from lost
+                raise ReplicaDraining(NO_MORE) from lost
             raise
         except BaseException:
             # It may have arrived all the same, cancelled or not.
@@ -86,6 +88,9 @@ class AsyncTurnRegister:
             raise
         finally:
             del self._waiting[wanted.token]
+        if self.draining:
+            self._run_errand(self._abandon(wanted))
+            raise ReplicaDraining(NO_MORE)
         return begun
 
     def keep(self, turn: AsyncTurn) -> None:
@@ -136,7 +141,7 @@ class AsyncTurnRegister:
     async def give_up(self, turn: AsyncTurn, reason: str = "") -> Abandoned:
         """Give a running turn up. A caller that is cancelled meanwhile does not stop it."""
         self.forget(turn)
-        turn.ended = not reason
+        turn.ended = turn.ended or not reason
         return await asyncio.shield(self._run_errand(self._give_up(turn.wanted, reason)))
 
     def forget(self, turn: AsyncTurn) -> None:
@@ -150,23 +155,30 @@ class AsyncTurnRegister:
         """Begin no more turns, send those that wait away, and cut what does not end in time."""
         self._draining = True
         waiting = list(self._waiting.values())
-        sent_away = [await self._give_up(wanted, SENT_AWAY) for wanted in waiting]
+        sent_away = [await self._give_up(wanted, wake=True) for wanted in waiting]
         before = len(self._running)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 await self._idle.wait()
         cut = list(self._running.values())
         for turn in cut:
-            await self.give_up(turn, CUT)
-            turn.tell_lost()
+            await self._cut(turn)
         return Drained(
             finished=before - len(cut),
             sent_away=sum(away.was == "waiting" for away in sent_away),
             cut=tuple(turn.session_key for turn in cut),
         )
 
+    async def _cut(self, turn: AsyncTurn) -> None:
+        try:
+            await self.give_up(turn, CUT)
+        except RedisStoreError as failure:
+            _log.warning("%s was not cut and will lapse: %s", turn, failure)
+        turn.tell_lost()
+
     async def close(self) -> None:
         """Stop renewing and looking. What still runs lapses by itself."""
+        self._closed = True
         await self._keeper.close()
         for look in self._looks.values():
             look.cancel()
@@ -174,23 +186,54 @@ class AsyncTurnRegister:
         if self._errands:
             await asyncio.wait(self._errands)
 
-    async def _give_up(self, wanted: Request, reason: str) -> Abandoned:
-        abandoned: Abandoned = await self._complete(lambda c: turns.give_up(c, wanted, reason))
+    async def _give_up(self, wanted: Request, reason: str = "", *, wake: bool = False) -> Abandoned:
+        abandoned: Abandoned = await self._complete(
+            lambda c: turns.give_up(c, wanted, reason, wake=wake)
+        )
         if abandoned.handed:
             self._expect_claim(self._partition_of(wanted.session_key))
         return abandoned
 
     async def _abandon(self, wanted: Request) -> None:
         try:
-            await self._give_up(wanted, "")
+            await self._give_up(wanted)
         except RedisStoreError as failure:
             _log.debug("%s was not abandoned and will lapse: %s", wanted.token, failure)
 
     async def _renew(self, held: Sequence[Lease]) -> Mapping[Lease, datetime | None]:
+        try:
+            return await self._renew_all(held)
+        except RedisStoreError:
+            parts = self._by_partition(held)
+            if len(parts) == 1:
+                raise
+            # A partition that can't be reached must not cost the turns of the others.
+            found: dict[Lease, datetime | None] = {}
+            for part in parts:
+                found.update(await self._renew_part(part))
+            return found
+
+    async def _renew_all(self, held: Sequence[Lease]) -> Mapping[Lease, datetime | None]:
         found: Mapping[Lease, datetime | None] = await self._complete(
             lambda c: leases.renew(c, held)
         )
         return found
+
+    async def _renew_part(self, part: Sequence[Lease]) -> Mapping[Lease, datetime | None]:
+        try:
+            return await self._renew_all(part)
+        except RedisStoreError as failure:
+            _log.warning("%d turns were not renewed: %s", len(part), failure)
+            for lease in part:
+                if turn := self._running.get(lease.token):
+                    turn.not_renewed()
+            return {}
+
+    def _by_partition(self, held: Sequence[Lease]) -> list[list[Lease]]:
+        parts: dict[Partition, list[Lease]] = {}
+        for lease in held:
+            parts.setdefault(self._partition_of(lease.session_key), []).append(lease)
+        return list(parts.values())
 
     def _run_errand(self, errand: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(errand)
@@ -207,6 +250,8 @@ class AsyncTurnRegister:
     # the one it was given to may have died. One look a partition and period serves all.
 
     def _expect_claim(self, home: Partition) -> None:
+        if self._closed:
+            return
         if home in self._looks:
             self._handed_since.add(home)
             return

@@ -8,8 +8,6 @@ from redisstore.keys import SessionKey
 
 CUT = "restart_timeout"
 """The mark of a session whose turn did not end in time; the reference gateway's word for it."""
-SENT_AWAY = "draining"
-"""Why a waiting turn was given up; it leaves no mark, its message has not been begun."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,15 @@ def renew(context: Context, leases: Sequence[Lease]) -> Steps[Mapping[Lease, dat
         for lease, answer in zip(shared, answers, strict=True):
             if not isinstance(answer, Locked):
                 found[lease] = None
+        # One that ended before it had its lock again would keep it from everybody.
+        again = yield Ask(renewals(context, shared))
+        ended = [
+            lease for reply in again for lease, (lapses_at, _) in reply.items() if not lapses_at
+        ]
+        if ended:
+            yield Ask(
+                [unlock_call(context, one.session_id, one.session_key, one.token) for one in ended]
+            )
     return found
 
 

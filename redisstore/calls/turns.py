@@ -125,15 +125,15 @@ def begin(
             if answer.id_home:
                 return (yield from _lock(context, wanted, answer, until, clock))
             return answer, asked_at
-        if isinstance(answer, Known):
-            raise DuplicateMessage(wanted.message_id, answer.state, answer.at, answer.replica)
-        if answer == "ended":
-            raise TurnLost(f"the turn on {wanted.session_key} was given up before it began")
-        if answer == "lapsed":
-            yield from recover_lane(context, wanted.session_key)
-        elif answer.kind == "full" and not roll_called:
-            # The dead may fill the queue: those who don't answer are dropped.
+        if not roll_called and _perhaps_of_the_dead(answer):
+            # Those who don't answer are dropped: now, or when they have had the time to.
             roll_called = True
+            yield from recover_lane(context, wanted.session_key)
+        elif isinstance(answer, Known):
+            raise DuplicateMessage(wanted.message_id, answer.state, answer.at, answer.replica)
+        elif answer == "ended":
+            raise TurnLost(f"the turn on {wanted.session_key} was given up before it began")
+        elif answer == "lapsed":
             yield from recover_lane(context, wanted.session_key)
         elif answer.kind != "waiting":
             raise _busy(wanted, answer)
@@ -142,6 +142,13 @@ def begin(
             raise _busy(wanted, answer)
         else:
             yield Wait(home.wake(wanted.token), _wait(answer, until - clock()))
+
+
+def _perhaps_of_the_dead(answer: Answer) -> bool:
+    """Whether the dead, who still stand in line, may be all that is in the way."""
+    if isinstance(answer, Known):
+        return answer.state == "waiting"
+    return isinstance(answer, Taken) and answer.kind == "full"
 
 
 def _wait(taken: Taken, patience: float) -> float:
@@ -215,11 +222,16 @@ def end(
     return ended
 
 
-def give_up(context: Context, wanted: Request, reason: str = "") -> Steps[Abandoned]:
-    """Give a turn up, whatever it is at; with a reason, its session is marked as interrupted."""
+def give_up(
+    context: Context, wanted: Request, reason: str = "", *, wake: bool = False
+) -> Steps[Abandoned]:
+    """Give a turn up, whatever it is at, and wake it if asked, in case it waits.
+
+    With a reason, the session of a running one is marked as interrupted.
+    """
     key = wanted.session_key
     home = context.space.partition_of(key)
-    args = (wanted.token, wanted.message_id, context.keep_ms, reason)
+    args = (wanted.token, wanted.message_id, context.keep_ms, reason, "1" if wake else "")
     call = Call("abandon_turn", (home.prefix, home.entry(key)), args, read_abandoned)
     (abandoned,) = yield Ask([call])
     if abandoned.id_home:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from redisstore.calls import leases, sessions, turns
 from redisstore.calls.call import Conditions, Context, Lease, Steps, one
 from redisstore.calls.counters import Counters
-from redisstore.calls.drain import CUT, SENT_AWAY, Drained
+from redisstore.calls.drain import CUT, Drained
 from redisstore.calls.turn_replies import Abandoned, Ended, Recovered, Running
 from redisstore.calls.turns import CLAIM_SECONDS, LOOK_SLACK, Request
 from redisstore.entry import SessionEntry
@@ -29,6 +29,7 @@ from redisstore.sync.keeper import Keeper
 if TYPE_CHECKING:
     from redisstore.sync.turn import Turn
 
+NO_MORE = "this store begins no more turns"
 _log = logging.getLogger(__name__)
 
 
@@ -50,6 +51,7 @@ class TurnRegister:
         self._looks: dict[Partition, threading.Timer] = {}
         self._handed_since: set[Partition] = set()
         self._draining = False
+        self._closed = False
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -67,15 +69,16 @@ class TurnRegister:
         wanted = turn.wanted
         with self._changed:
             if self._draining:
-                raise ReplicaDraining("this store begins no more turns")
+                raise ReplicaDraining(NO_MORE)
             self._waiting[wanted.token] = wanted
+        begun: tuple[Running, float] | None = None
         try:
-            begun: tuple[Running, float] = self._complete(lambda c: turns.begin(c, wanted))
+            begun = self._complete(lambda c: turns.begin(c, wanted))
         except (DuplicateMessage, TurnBusy):
             raise
         except TurnLost as lost:
             if self._draining:
-                raise ReplicaDraining("this store begins no more turns") from lost
+                raise ReplicaDraining(NO_MORE) from lost
             raise
         except StoreUnavailable:
             # It may have arrived all the same. Not to double the time that the caller waits:
@@ -87,12 +90,16 @@ class TurnRegister:
         finally:
             with self._changed:
                 del self._waiting[wanted.token]
+                # A drain sees it in one place or the other.
+                if begun is not None and not self._draining:
+                    self._running[wanted.token] = turn
+        if begun is None or wanted.token not in self._running:
+            self._abandon(wanted)
+            raise ReplicaDraining(NO_MORE)
         return begun
 
     def keep(self, turn: Turn) -> None:
         """Renew a turn from now on."""
-        with self._changed:
-            self._running[turn.token] = turn
         self._keeper.keep(turn.lease, turn)
 
     def update(
@@ -130,7 +137,7 @@ class TurnRegister:
     def give_up(self, turn: Turn, reason: str = "") -> Abandoned:
         """Give a running turn up."""
         self.forget(turn)
-        turn.ended = not reason
+        turn.ended = turn.ended or not reason
         return self._give_up(turn.wanted, reason)
 
     def forget(self, turn: Turn) -> None:
@@ -145,50 +152,85 @@ class TurnRegister:
         with self._changed:
             self._draining = True
             waiting = list(self._waiting.values())
-        sent_away = [self._give_up(wanted, SENT_AWAY) for wanted in waiting]
+        sent_away = [self._give_up(wanted, wake=True) for wanted in waiting]
         with self._changed:
             before = len(self._running)
             self._changed.wait_for(lambda: not self._running, grace)
             cut = list(self._running.values())
         for turn in cut:
-            self.give_up(turn, CUT)
-            turn.tell_lost()
+            self._cut(turn)
         return Drained(
             finished=before - len(cut),
             sent_away=sum(away.was == "waiting" for away in sent_away),
             cut=tuple(turn.session_key for turn in cut),
         )
 
+    def _cut(self, turn: Turn) -> None:
+        try:
+            self.give_up(turn, CUT)
+        except RedisStoreError as failure:
+            _log.warning("%s was not cut and will lapse: %s", turn, failure)
+        turn.tell_lost()
+
     def close(self) -> None:
         """Stop renewing and looking. What still runs lapses by itself."""
         self._keeper.close()
         with self._changed:
+            self._closed = True
             looks = list(self._looks.values())
             self._looks.clear()
         for look in looks:
             look.cancel()
 
-    def _give_up(self, wanted: Request, reason: str) -> Abandoned:
-        abandoned: Abandoned = self._complete(lambda c: turns.give_up(c, wanted, reason))
+    def _give_up(self, wanted: Request, reason: str = "", *, wake: bool = False) -> Abandoned:
+        abandoned: Abandoned = self._complete(lambda c: turns.give_up(c, wanted, reason, wake=wake))
         if abandoned.handed:
             self._expect_claim(self._partition_of(wanted.session_key))
         return abandoned
 
     def _abandon(self, wanted: Request) -> None:
         try:
-            self._give_up(wanted, "")
+            self._give_up(wanted)
         except RedisStoreError as failure:
             _log.debug("%s was not abandoned and will lapse: %s", wanted.token, failure)
 
     def _renew(self, held: Sequence[Lease]) -> Mapping[Lease, datetime | None]:
-        found: Mapping[Lease, datetime | None] = self._complete(lambda c: leases.renew(c, held))
+        try:
+            found: Mapping[Lease, datetime | None] = self._complete(lambda c: leases.renew(c, held))
+        except RedisStoreError:
+            parts = self._by_partition(held)
+            if len(parts) == 1:
+                raise
+            # A partition that can't be reached must not cost the turns of the others.
+            found = {}
+            for part in parts:
+                found = {**found, **self._renew_part(part)}
         return found
+
+    def _renew_part(self, part: Sequence[Lease]) -> Mapping[Lease, datetime | None]:
+        try:
+            found: Mapping[Lease, datetime | None] = self._complete(lambda c: leases.renew(c, part))
+        except RedisStoreError as failure:
+            _log.warning("%d turns were not renewed: %s", len(part), failure)
+            for lease in part:
+                if turn := self._running.get(lease.token):
+                    turn.not_renewed()
+            return {}
+        return found
+
+    def _by_partition(self, held: Sequence[Lease]) -> list[list[Lease]]:
+        parts: dict[Partition, list[Lease]] = {}
+        for lease in held:
+            parts.setdefault(self._partition_of(lease.session_key), []).append(lease)
+        return list(parts.values())
 
     # Whoever hands a lane over looks, when the time to claim it is up, whether it was claimed:
     # the one it was given to may have died. One look a partition and period serves all.
 
     def _expect_claim(self, home: Partition) -> None:
         with self._changed:
+            if self._closed:
+                return
             if home in self._looks:
                 self._handed_since.add(home)
                 return
