@@ -188,6 +188,17 @@ def test_an_id_that_begins_like_another_is_not_taken_for_shared(store: SessionSt
     assert list(store.audit()) == []
 
 
+@pytest.mark.parametrize("partitions", [1, 4])
+def test_ids_that_begin_alike_are_imported_as_different_ones(
+    raw: redis.Redis, partitions: int
+) -> None:
+    config = StoreConfig(namespace="damaged", partitions=partitions)
+    with SessionStore(raw, config=config) as store:
+        for name, session_id in [("ada", "room a"), ("bob", "room b"), ("cay", "room")]:
+            put(store, [aged(name, DAY).model_copy(update={"session_id": SessionId(session_id)})])
+        assert {entry.version for entry in store.list_sessions()} == {1}
+
+
 def test_the_keys_of_the_store_as_a_whole_are_looked_at_beside_several_partitions(
     raw: redis.Redis,
 ) -> None:

@@ -96,8 +96,8 @@ class ReferenceStore(ReferenceLanes):
         """Take in rows, one after the other, and say what becomes of each."""
         verdicts = [self._import(row) for row in rows]
         if self.config.partitions != 1:
-            for session_id, times in Counter(row.session_id for row in rows).items():
-                if times > 1:
+            for session_id in {row.session_id for row in rows}:
+                if len(self.bound_to(session_id)) > 1:
                     self.share(session_id)
         return verdicts
 
