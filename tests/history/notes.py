@@ -27,6 +27,8 @@ EXPECTED = (TurnBusy, TurnLost, DuplicateMessage, StaleWrite, StoreUnavailable)
 """What may come of a turn when replicas die and lanes are bound anew."""
 WAITS, HOW_OFTEN = (0.0, 0.1, 1.0, 20.0), (3, 4, 4, 1)
 """How long a message may wait for its turn, in seconds: few wait long where a replica has died."""
+LONG_WORK, HOW_LONG = 0.1, 0.1
+"""How many messages take a while to handle, in the middle of their turn, and how many seconds."""
 RESETS = 0.01
 SWITCHES = 0.05
 
@@ -54,6 +56,10 @@ class Post:
     def patience(self) -> float:
         """How long a message waits for its turn, in seconds."""
         return self._chance.choices(WAITS, HOW_OFTEN)[0]
+
+    def work(self) -> float:
+        """How long it takes to handle a message, in seconds."""
+        return HOW_LONG if self._chance.random() < LONG_WORK else 0.0
 
     def tokens(self) -> int:
         """What handling a message costs."""

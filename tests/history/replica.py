@@ -34,6 +34,7 @@ def handle(store: SessionStore, recorder: Recorder, post: Post, lane: str, messa
     try:
         with turn:
             notes.begun(operation, turn)
+            time.sleep(post.work())
             operation = notes.invoke("update", tokens=1)
             notes.answer(operation, turn.update(output_tokens=1))
             if post.resets(lane):
@@ -75,6 +76,7 @@ async def handle_async(
     try:
         async with turn:
             notes.begun(operation, turn)
+            await asyncio.sleep(post.work())
             operation = notes.invoke("update", tokens=1)
             notes.answer(operation, await turn.update(output_tokens=1))
             tokens = post.tokens()
