@@ -24,8 +24,12 @@ from redisstore.errors import (
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.5
 
-FAILURES = (rx.RedisError, rx.RedisClusterException, OSError)
-"""All that redis-py raises when a command fails; a time-out of asyncio is an ``OSError``."""
+FAILURES = (rx.RedisError, rx.RedisClusterException, OSError, AttributeError)
+"""All that redis-py raises when a command fails; a time-out of asyncio is an ``OSError``.
+
+When one call of an asyncio client has failed, it closes connections that others are about to write
+to, and these fail with an ``AttributeError``: their stream is ``None`` then.
+"""
 
 _TRANSIENT = (
     rx.ConnectionError,
@@ -35,6 +39,7 @@ _TRANSIENT = (
     rx.ClusterError,
     rx.RedisClusterException,
     OSError,
+    AttributeError,
 )
 _REFUSALS = (rx.AuthenticationError, rx.AuthorizationError, rx.NoPermissionError)
 _TRANSIENT_CODES = (

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import redis
+from redis.asyncio.connection import AbstractConnection
 
 from redisstore import AsyncSessionStore, SessionStore, StoreUnavailable
 from tests.processes.lanes import key_of, source_of
@@ -51,6 +52,27 @@ def test_a_restarted_server_goes_on_where_it_was(
             starting.result()
         assert _counted(entry) == (5, 3)
         assert list(store.audit()) == []
+
+
+def test_a_connection_that_another_call_has_closed_is_a_lost_one(
+    server: Server, configured: Callable[..., StoreConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the asyncio client of a Cluster closes those of others when one of its calls fails."""
+    closed = []
+
+    async def close_once(connection: AbstractConnection) -> None:
+        if not closed:
+            closed.append(connection)
+            await connection.disconnect(nowait=True)
+
+    async def run() -> SessionEntry | None:
+        async with AsyncSessionStore.from_url(config=configured(server.url())) as store:
+            await store.get_or_create_session(source_of("1"))
+            monkeypatch.setattr(AbstractConnection, "check_health", close_once)
+            return await store.update_session(KEY, output_tokens=3)
+
+    assert _counted(asyncio.run(run())) == (3, 2)
+    assert closed
 
 
 def test_every_call_of_threads_to_a_hung_server_ends_and_the_store_recovers(
