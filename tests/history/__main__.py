@@ -13,7 +13,7 @@ from redisstore import StoreConfig
 from tests.servers import BACKEND_NAMES, Cluster, Server
 
 from .checker import violations
-from .driver import play
+from .driver import Faults, play
 
 
 class Progress:
@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--cluster", action="store_true")
     parser.add_argument("--kills", type=int, default=24)
     parser.add_argument("--pauses", type=int, default=12)
+    parser.add_argument("--cuts", type=int, default=24)
     parser.add_argument("--seed", type=int, default=1)
     wanted = parser.parse_args()
     with (
@@ -58,8 +59,7 @@ def main() -> None:
             config,
             place,
             wanted.operations,
-            wanted.kills,
-            wanted.pauses,
+            Faults(wanted.kills, wanted.pauses, wanted.cuts),
             wanted.seed,
             Progress(place),
         )

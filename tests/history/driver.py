@@ -1,4 +1,4 @@
-"""A run: replicas that handle everything, while they are killed, paused and started anew."""
+"""A run: replicas that handle everything, while they are killed, paused, cut off and begun anew."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from redisstore import SessionStore, StoreConfig
 from tests.processes.lanes import key_of, source_of
@@ -20,7 +21,7 @@ from .checker import History
 from .notes import RESET_LANES, SHARED_LANES
 from .records import Operation, Pause, Recorder, read
 
-__all__ = ["Run", "play"]
+__all__ = ["Faults", "Run", "play"]
 
 ROOT = Path(__file__).parents[2]
 REPLICAS = 8
@@ -36,13 +37,31 @@ PAUSE = 1.6
 PATIENCE = 900.0
 
 
+@dataclass(frozen=True)
+class Faults:
+    """How often what is done to the replicas."""
+
+    kills: int
+    pauses: int
+    cuts: int
+    """All connections closed by the server, so that answers are lost."""
+
+    def __str__(self) -> str:
+        return f"{self.kills} kills, {self.pauses} pauses, {self.cuts} cuts"
+
+    def shuffled(self, chance: random.Random) -> list[str]:
+        """Return them in some order."""
+        todo = ["kill"] * self.kills + ["pause"] * self.pauses + ["cut"] * self.cuts
+        chance.shuffle(todo)
+        return todo
+
+
 @dataclass
 class Run:
     """What became of a run."""
 
     history: History
-    kills: int
-    pauses: int
+    faults: Faults
     seconds: float
 
     @property
@@ -59,7 +78,7 @@ class Run:
         turns = sum(call.kind == "begin" and call.outcome == "ok" for call in calls)
         return (
             f"{len(calls)} operations, {turns} turns for {messages} messages, "
-            f"{begins - messages} redeliveries, {self.kills} kills, {self.pauses} pauses, "
+            f"{begins - messages} redeliveries, {self.faults}, "
             f"{self.seconds:.0f} s, {len(calls) / self.seconds:.0f} operations/s"
         )
 
@@ -109,8 +128,7 @@ def play(
     config: StoreConfig,
     directory: Path,
     operations: int,
-    kills: int,
-    pauses: int,
+    faults: Faults,
     seed: int = 1,
     progress: Callable[[], None] = lambda: None,
 ) -> Run:
@@ -131,7 +149,7 @@ def play(
             for number in range(REPLICAS)
         ]
         try:
-            killed, paused = _disturb(replicas, chance, kills, pauses, progress)
+            killed, paused = _disturb(replicas, store, faults.shuffled(chance), chance, progress)
         finally:
             for replica in replicas:
                 replica.kill()
@@ -141,7 +159,7 @@ def play(
     history = History(
         read(sorted(directory.glob("*.jsonl"))), messages=messages, pauses=paused, killed=killed
     )
-    return Run(history, kills, len(paused), seconds)
+    return Run(history, faults, seconds)
 
 
 def _plan(
@@ -168,6 +186,13 @@ def _plan(
     return path
 
 
+def _cut_off(store: SessionStore) -> None:
+    client: Any = store._runner.connection.client
+    nodes = client.get_primaries() if store._runner.connection.clustered else ()
+    for server in [client.get_redis_connection(node) for node in nodes] or [client]:
+        server.client_kill_filter(_type="normal", skipme=True)
+
+
 def _note_ends(store: SessionStore, recorder: Recorder) -> None:
     for lane in LANES:
         operation = recorder.invoke("read", lane)
@@ -179,15 +204,13 @@ def _note_ends(store: SessionStore, recorder: Recorder) -> None:
 
 def _disturb(
     replicas: list[_Replica],
+    store: SessionStore,
+    todo: list[str],
     chance: random.Random,
-    kills: int,
-    pauses: int,
     progress: Callable[[], None],
 ) -> tuple[set[str], list[Pause]]:
     killed: set[str] = set()
     paused: list[Pause] = []
-    todo = ["kill"] * kills + ["pause"] * pauses
-    chance.shuffle(todo)
     deadline = time.monotonic() + PATIENCE
     while any(replica.running for replica in replicas):
         if time.monotonic() > deadline:
@@ -199,11 +222,14 @@ def _disturb(
         busy = [one for one in replicas if one.running and one.notes.exists()]
         if todo and busy:
             victim = chance.choice(busy)
-            if todo.pop() == "kill":
-                victim.kill()
-                killed |= victim.processes()
-                victim.start()
-            else:
-                paused.append(victim.pause())
+            match todo.pop():
+                case "kill":
+                    victim.kill()
+                    killed |= victim.processes()
+                    victim.start()
+                case "pause":
+                    paused.append(victim.pause())
+                case _:
+                    _cut_off(store)
         time.sleep(chance.uniform(0.2, 0.6))
     return killed, paused
