@@ -58,7 +58,7 @@ def test_a_connection_that_another_call_has_closed_is_a_lost_one(
     server: Server, configured: Callable[..., StoreConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As the asyncio client of a Cluster closes those of others when one of its calls fails."""
-    closed = []
+    closed: list[AbstractConnection] = []
 
     async def close_once(connection: AbstractConnection) -> None:
         if not closed:
