@@ -13,7 +13,7 @@ from redisstore import StoreConfig
 from tests.servers import BACKEND_NAMES, Cluster, Server
 
 from .checker import violations
-from .driver import Faults, play
+from .driver import play
 
 
 class Progress:
@@ -59,7 +59,7 @@ def main() -> None:
             config,
             place,
             wanted.operations,
-            Faults(wanted.kills, wanted.pauses, wanted.cuts),
+            Counter(kill=wanted.kills, pause=wanted.pauses, cut=wanted.cuts),
             wanted.seed,
             Progress(place),
         )

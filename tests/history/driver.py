@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from .checker import History
 from .notes import RESET_LANES, SHARED_LANES
 from .records import Operation, Pause, Recorder, read
 
-__all__ = ["Faults", "Run", "play"]
+__all__ = ["Run", "play"]
 
 ROOT = Path(__file__).parents[2]
 REPLICAS = 8
@@ -37,31 +38,13 @@ PAUSE = 1.6
 PATIENCE = 900.0
 
 
-@dataclass(frozen=True)
-class Faults:
-    """How often what is done to the replicas."""
-
-    kills: int
-    pauses: int
-    cuts: int
-    """All connections closed by the server, so that answers are lost."""
-
-    def __str__(self) -> str:
-        return f"{self.kills} kills, {self.pauses} pauses, {self.cuts} cuts"
-
-    def shuffled(self, chance: random.Random) -> list[str]:
-        """Return them in some order."""
-        todo = ["kill"] * self.kills + ["pause"] * self.pauses + ["cut"] * self.cuts
-        chance.shuffle(todo)
-        return todo
-
-
 @dataclass
 class Run:
     """What became of a run."""
 
     history: History
-    faults: Faults
+    faults: Counter[str]
+    """How often what was done to the replicas: ``kill``, ``pause``, ``cut``."""
     seconds: float
 
     @property
@@ -78,7 +61,7 @@ class Run:
         turns = sum(call.kind == "begin" and call.outcome == "ok" for call in calls)
         return (
             f"{len(calls)} operations, {turns} turns for {messages} messages, "
-            f"{begins - messages} redeliveries, {self.faults}, "
+            f"{begins - messages} redeliveries, {dict(self.faults)}, "
             f"{self.seconds:.0f} s, {len(calls) / self.seconds:.0f} operations/s"
         )
 
@@ -100,6 +83,10 @@ class _Replica:
     @property
     def running(self) -> bool:
         return self.process.poll() is None
+
+    @property
+    def at_work(self) -> bool:
+        return self.notes.exists() and self.notes.stat().st_size > 0
 
     @property
     def notes(self) -> Path:
@@ -128,11 +115,15 @@ def play(
     config: StoreConfig,
     directory: Path,
     operations: int,
-    faults: Faults,
+    faults: Counter[str],
     seed: int = 1,
     progress: Callable[[], None] = lambda: None,
 ) -> Run:
-    """Let the replicas handle so much that at least so many operations are noted."""
+    """Let the replicas handle so much that at least so many operations are noted.
+
+    Meanwhile some are killed and started anew, some are paused for longer than their lease, and
+    all connections are cut, so that answers are lost, as often as ``faults`` says.
+    """
     config = config.model_copy(
         update={"turn_lease_ttl": LEASE, "suspend_after_interruptions": 0, "deadline": 30.0}
     )
@@ -149,7 +140,8 @@ def play(
             for number in range(REPLICAS)
         ]
         try:
-            killed, paused = _disturb(replicas, store, faults.shuffled(chance), chance, progress)
+            todo = chance.sample(list(faults.elements()), faults.total())
+            killed, paused = _disturb(replicas, store, todo, chance, progress)
         finally:
             for replica in replicas:
                 replica.kill()
@@ -159,7 +151,8 @@ def play(
     history = History(
         read(sorted(directory.glob("*.jsonl"))), messages=messages, pauses=paused, killed=killed
     )
-    return Run(history, faults, seconds)
+    done = faults - Counter(todo)
+    return Run(history, done, seconds)
 
 
 def _plan(
@@ -219,7 +212,7 @@ def _disturb(
             if replica.process.poll() not in {None, 0}:
                 raise AssertionError(f"{replica.name} failed")
         progress()
-        busy = [one for one in replicas if one.running and one.notes.exists()]
+        busy = [one for one in replicas if one.running and one.at_work]
         if todo and busy:
             victim = chance.choice(busy)
             match todo.pop():
