@@ -30,7 +30,7 @@ WAITS, HOW_OFTEN = (0.0, 0.1, 1.0, 20.0), (3, 4, 4, 1)
 LONG_WORK, HOW_LONG = 0.1, 0.1
 """How many messages take a while to handle, in the middle of their turn, and how many seconds."""
 RESETS = 0.01
-SWITCHES = 0.05
+SWITCHES = 0.2
 
 
 class Post:

@@ -18,7 +18,7 @@ from .checker import violations
 from .driver import play
 
 # Taken out of the environment: to the replicas it would be a setting that there is none of.
-OPERATIONS = int(os.environ.pop("REDISSTORE_HISTORY_OPERATIONS", "60000"))
+OPERATIONS = int(os.environ.pop("REDISSTORE_HISTORY_OPERATIONS", "80000"))
 FAULTS = Counter({"kill": 12, "pause": 6, "cut": 12})
 
 
