@@ -6,6 +6,7 @@ nor how long a caller is willing to wait.
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from redisstore.errors import (
     from_script,
 )
 
+_log = logging.getLogger(__name__)
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.5
 
@@ -71,6 +73,11 @@ def translated(error: Exception, key: str) -> RedisStoreError | None:
     if text.startswith("WRONGTYPE"):
         return CorruptEntry(key, f"a key is of another type, redisstore doctor names it: {text}")
     return from_script(text) or StoreRefused(f"Redis refused: {text}")
+
+
+def tell_repeated(failure: Exception) -> None:
+    """Log that what has failed so is tried again: its caller will only see that it took longer."""
+    _log.info("no answer, trying again: %s: %s", type(failure).__name__, failure)
 
 
 class Attempts:

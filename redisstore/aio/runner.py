@@ -13,11 +13,12 @@ from typing import Any, TypeVar
 
 from redis import exceptions as rx
 
+from redisstore.aio.cancellation import heeding, interruptible
 from redisstore.calls.call import Ask, Call, Found, ItemT, Steps, Sweep, Wait, Watch
 from redisstore.calls.layout import Opening
 from redisstore.config import StoreConfig
 from redisstore.connect import AsyncClient, Connection
-from redisstore.retry import FAILURES, Attempts, translated
+from redisstore.retry import FAILURES, Attempts, tell_repeated, translated
 from redisstore.scripts import Library, library
 from redisstore.sync.runner import PAUSE_AFTER_FAILED_WAIT, SCAN_COUNT, UNSENT
 
@@ -56,9 +57,9 @@ class AsyncRunner:
         alone = {"allow_redirections": False} if self.connection.clustered else {}
         try:
             async with asyncio.timeout(self._config.socket_timeout):
-                replies = await pipeline.execute(raise_on_error=False, **alone)
+                replies = await heeding(pipeline.execute(raise_on_error=False, **alone))
         except FAILURES as error:
-            _log.debug("a pipeline broke, its calls are repeated one by one: %s", error)
+            tell_repeated(error)
         return [
             await self._run(call, attempts) if isinstance(reply, Exception) else call.decode(reply)
             for call, reply in zip(calls, replies, strict=True)
@@ -129,9 +130,9 @@ class AsyncRunner:
         if self._waiting is None:
             self._waiting = self.connection.waiting()
         client: Any = self._waiting
+        blocking = client.execute_command("BLPOP", wait.key, f"{wait.seconds:.3f}")
         try:
-            async with asyncio.timeout(wait.seconds + self._config.socket_timeout):
-                await client.execute_command("BLPOP", wait.key, f"{wait.seconds:.3f}")
+            await interruptible(blocking, wait.seconds + self._config.socket_timeout)
         except FAILURES as error:
             if final := translated(error, wait.key):
                 raise final from error
@@ -204,13 +205,14 @@ class AsyncRunner:
     async def _repeat(self, send: Callable[[], Awaitable[T]], key: str, attempts: Attempts) -> T:
         failure: Exception | None = None
         for pause in attempts:
-            if pause:
+            if failure is not None:
+                tell_repeated(failure)
                 await asyncio.sleep(pause)
             try:
                 async with asyncio.timeout(attempts.left()):
                     if failure is not None and self.connection.revive is not None:
                         await asyncio.to_thread(self.connection.revive, attempts.left())
-                    return await send()
+                    return await heeding(send())
             except FAILURES as error:
                 if final := translated(error, key):
                     raise final from error

@@ -22,7 +22,7 @@ from redisstore.calls.call import Ask, Call, Found, ItemT, Steps, Sweep, Wait, W
 from redisstore.calls.layout import Opening
 from redisstore.config import StoreConfig
 from redisstore.connect import Connection, SyncClient
-from redisstore.retry import FAILURES, Attempts, translated
+from redisstore.retry import FAILURES, Attempts, tell_repeated, translated
 from redisstore.scripts import Library, library
 
 T = TypeVar("T")
@@ -68,7 +68,7 @@ class Runner:
                 ):
                     replies[place] = reply
         except FAILURES as error:
-            _log.debug("a pipeline broke, its calls are repeated one by one: %s", error)
+            tell_repeated(error)
         # A call that failed in the crowd is run again by itself, within what is left of the time.
         return [
             self._run(call, attempts) if isinstance(reply, Exception) else call.decode(reply)
@@ -247,7 +247,8 @@ class Runner:
     def _repeat(self, send: Callable[[], T], key: str, attempts: Attempts) -> T:
         failure: Exception | None = None
         for pause in attempts:
-            if pause:
+            if failure is not None:
+                tell_repeated(failure)
                 time.sleep(pause)
             try:
                 if failure is not None and self.connection.revive is not None:
