@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
@@ -179,3 +182,28 @@ def test_a_draining_store_of_threads_does_the_same(
             assert again.entry.resume_reason == "restart_timeout"
         wait_until(lambda: list(new.list_turns()) == [])
         assert list(new.audit()) == []
+
+
+@pytest.mark.parametrize("backend", BACKEND_NAMES)
+def test_a_drain_without_grace_leaves_no_turn_behind_that_began_just_then(
+    backend: str, sites: Sites, namespace: str
+) -> None:
+    config = StoreConfig(url=sites.get(backend).url, namespace=namespace, replica="gateway")
+
+    def begin_until_told(store: SessionStore, lane: int) -> None:
+        for number in itertools.count():
+            try:
+                with suppress(TurnLost), store.turn(source(f"{lane}-{number}")):
+                    pass
+            except ReplicaDraining:
+                return
+
+    for _ in range(3):
+        with SessionStore.from_url(config=config) as store, ThreadPoolExecutor(4) as pool:
+            beginners = [pool.submit(begin_until_told, store, lane) for lane in range(4)]
+            wait_until(store.has_any_sessions)
+            store.drain(grace=0)
+            for beginner in beginners:
+                beginner.result()
+            assert list(store.list_turns()) == []
+            assert list(store.audit()) == []

@@ -35,8 +35,7 @@ class AsyncTurn(TurnState):
 
     async def __aenter__(self) -> Self:
         """Begin, after waiting for the turns before; one round trip where there is none."""
-        self._take_begun(*await self._register.begin(self))
-        self._register.keep(self)
+        await self._register.begin(self)
         return self
 
     async def __aexit__(

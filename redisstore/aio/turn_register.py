@@ -68,7 +68,7 @@ class AsyncTurnRegister:
         """Whether it begins no more turns."""
         return self._draining
 
-    async def begin(self, turn: AsyncTurn) -> tuple[Running, float]:
+    async def begin(self, turn: AsyncTurn) -> None:
         """Begin a turn; what was sent in vain is given up."""
         wanted = turn.wanted
         if self._draining:
@@ -91,10 +91,7 @@ class AsyncTurnRegister:
         if self.draining:
             self._run_errand(self._abandon(wanted))
             raise ReplicaDraining(NO_MORE)
-        return begun
-
-    def keep(self, turn: AsyncTurn) -> None:
-        """Renew a turn from now on."""
+        turn.take_begun(*begun)
         self._running[turn.token] = turn
         self._idle.clear()
         self._keeper.keep(turn.lease, turn)

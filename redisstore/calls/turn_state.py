@@ -113,7 +113,13 @@ class TurnState:
             raise TurnLost("the turn has not begun: enter its with block first")
         return self._begun
 
-    def _take_begun(self, begun: Running, asked_at: float) -> None:
+    @property
+    def has_begun(self) -> bool:
+        """Whether it has got that far, ended or not."""
+        return self._begun is not None
+
+    def take_begun(self, begun: Running, asked_at: float) -> None:
+        """Take in what the begin has found; ``asked_at``: when it was sent."""
         self._begun, self._entry = begun, begun.entry
         self._sure_until = asked_at + self._ttl
 

@@ -35,8 +35,7 @@ class Turn(TurnState):
 
     def __enter__(self) -> Self:
         """Begin, after waiting for the turns before; one round trip where there is none."""
-        self._take_begun(*self._register.begin(self))
-        self._register.keep(self)
+        self._register.begin(self)
         return self
 
     def __exit__(

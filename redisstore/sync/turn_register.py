@@ -64,7 +64,7 @@ class TurnRegister:
         """Whether it begins no more turns."""
         return self._draining
 
-    def begin(self, turn: Turn) -> tuple[Running, float]:
+    def begin(self, turn: Turn) -> None:
         """Begin a turn; what was sent in vain is given up."""
         wanted = turn.wanted
         with self._changed:
@@ -92,15 +92,12 @@ class TurnRegister:
                 del self._waiting[wanted.token]
                 # A drain sees it in one place or the other.
                 if begun is not None and not self._draining:
+                    turn.take_begun(*begun)
                     self._running[wanted.token] = turn
-        if begun is None or wanted.token not in self._running:
+                    self._keeper.keep(turn.lease, turn)
+        if not turn.has_begun:
             self._abandon(wanted)
             raise ReplicaDraining(NO_MORE)
-        return begun
-
-    def keep(self, turn: Turn) -> None:
-        """Renew a turn from now on."""
-        self._keeper.keep(turn.lease, turn)
 
     def update(
         self, turn: Turn, last_prompt_tokens: int | None, counters: Counters
