@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from typing import Any
 
 import redis
@@ -27,7 +28,8 @@ from redis.retry import Retry
 from redisstore.config import StoreConfig
 from redisstore.connect.settings import settings, tls_options
 from redisstore.connect.url import Target
-from redisstore.errors import StoreRefused, StoreUnavailable
+from redisstore.errors import StoreRefused
+from redisstore.retry import Attempts
 
 _ROOM = 2
 """Connections a node may have, in multiples of ``max_connections``.
@@ -87,7 +89,7 @@ class AsyncBoundedCluster(redis.asyncio.RedisCluster):
 
 
 def cluster_client(target: Target, config: StoreConfig) -> redis.RedisCluster:
-    """Make a sync client; redis-py reads the topology at once.
+    """Make a sync client; redis-py reads the topology at once, which is tried until the deadline.
 
     Raises:
         StoreUnavailable: no node could be reached.
@@ -96,12 +98,19 @@ def cluster_client(target: Target, config: StoreConfig) -> redis.RedisCluster:
     """
     node: Any = ClusterNode  # untyped in redis-py
     nodes = [node(host, port) for host, port in target.hosts]
-    try:
-        return BoundedCluster(
-            startup_nodes=nodes, retry=Retry(NoBackoff(), 0), **_options(target, config)
-        )
-    except (rx.RedisError, rx.RedisClusterException, OSError) as error:
-        raise _told(error, target.label) from error
+    failure: Exception | None = None
+    attempts = Attempts(config.deadline, config.socket_timeout)
+    for pause in attempts:
+        time.sleep(pause)
+        try:
+            return BoundedCluster(
+                startup_nodes=nodes, retry=Retry(NoBackoff(), 0), **_options(target, config)
+            )
+        except (rx.RedisError, rx.RedisClusterException, OSError) as error:
+            if refusal := _refusal(error):
+                raise StoreRefused(f"{target.label}: {refusal}") from error
+            failure = error
+    raise attempts.exhausted(target.label, failure) from failure
 
 
 def async_cluster_client(target: Target, config: StoreConfig) -> redis.asyncio.RedisCluster:
@@ -124,12 +133,12 @@ def _options(target: Target, config: StoreConfig) -> dict[str, Any]:
     }
 
 
-def _told(error: BaseException, label: str) -> StoreRefused | StoreUnavailable:
+def _refusal(error: BaseException) -> BaseException | None:
     """Find out why a Cluster can't be used: redis-py wraps the reason once or twice."""
     reason: BaseException | None = error
     while reason is not None:
         refused = isinstance(reason, rx.AuthenticationError | rx.ResponseError)
         if refused and not isinstance(reason, rx.BusyLoadingError | rx.ClusterDownError):
-            return StoreRefused(f"{label}: {reason}")
+            return reason
         reason = reason.__cause__ or reason.__context__
-    return StoreUnavailable(f"{label}: {error}")
+    return None

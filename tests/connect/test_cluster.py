@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -90,8 +91,19 @@ async def test_waiting_for_a_cluster_ends_at_the_deadline(cluster: Cluster) -> N
 
 def test_a_cluster_that_is_away_or_none_is_told(server: Server) -> None:
     with pytest.raises(StoreUnavailable, match=r"redis\+cluster://127\.0\.0\.1:1"):
-        connect(config("redis+cluster://127.0.0.1:1"))
+        connect(config("redis+cluster://127.0.0.1:1", deadline=0.1))
     with pytest.raises(StoreRefused, match="invalid username-password"):
         connect(config(f"redis+cluster://:wrong@127.0.0.1:{server.port}"))
     with pytest.raises(StoreRefused, match=r"cluster support disabled|not enabled"):
         connect(config(f"redis+cluster://:{QUOTED}@127.0.0.1:{server.port}"))
+
+
+def test_a_cluster_that_is_away_for_a_moment_is_waited_for(server: Server) -> None:
+    with Cluster(server.backend) as cluster, ThreadPoolExecutor(1) as aside:
+        node = cluster.masters[0]
+        node.kill()
+        connecting = aside.submit(connect, config(f"redis+cluster://127.0.0.1:{node.port}"))
+        with pytest.raises(TimeoutError):
+            connecting.result(0.1)
+        node.start()
+        connecting.result().client.close()
