@@ -3,6 +3,10 @@
 Accepted writes of a lane are ordered by the version that the store gave each of them; nothing is
 concluded from clocks where versions tell. Where writes of several lanes are compared, only what had
 certainly ended before something else began counts as earlier.
+
+An operation whose first answer was lost is answered with the session as it is when it is tried
+again, and others may have been there meanwhile. So such a write is known to be accepted, but not at
+which version, and what it adds to the counters is there by the version that it was answered with.
 """
 
 from __future__ import annotations
@@ -51,24 +55,32 @@ class History:
         """Yield what the store has accepted, and given a version."""
         return (o for o in self.operations if o.outcome == "ok" and o.kind in kinds and o.version)
 
+    def placed(self, *kinds: str) -> Iterator[Operation]:
+        """Yield the accepted whose version is known."""
+        return (one for one in self.accepted(*kinds) if not one.repeated)
+
     def lanes(self, *kinds: str) -> dict[str, list[Operation]]:
-        """Return the accepted by lane, in the order of the store."""
+        """Return the placed by lane, in the order of the store."""
         lanes = defaultdict[str, list[Operation]](list)
-        for one in self.accepted(*kinds):
+        for one in self.placed(*kinds):
             lanes[one.lane].append(one)
         return {lane: sorted(some, key=_by_version) for lane, some in lanes.items()}
 
+    def unplaced(self) -> Iterator[Operation]:
+        """Yield what may have been applied, or was, at a version that is not known."""
+        return (o for o in self.operations if o.outcome == "unknown" or o.repeated)
+
     def turns(self) -> dict[str, list[Operation]]:
-        """Return the accepted writes of each turn, by its token."""
+        """Return the placed writes of each turn, by its token."""
         turns = defaultdict[str, list[Operation]](list)
-        for one in self.accepted(*WRITES):
+        for one in self.placed(*WRITES):
             if one.token:
                 turns[one.token].append(one)
         return {token: sorted(some, key=_by_version) for token, some in turns.items()}
 
 
-def _by_version(one: Operation) -> tuple[int, bool]:
-    return one.version, one.kind == "read"
+def _by_version(one: Operation) -> tuple[int, bool, bool]:
+    return one.version, one.kind == "read", one.repeated
 
 
 def turns_do_not_overlap(history: History) -> Iterator[str]:
@@ -132,7 +144,7 @@ def fences_of_a_session_grow(history: History) -> Iterator[str]:
 def _shared(history: History) -> dict[str, list[Operation]]:
     """What turns wrote to session ids that several lanes were bound to, in the order it began."""
     sessions = defaultdict[str, list[Operation]](list)
-    for one in sorted(history.accepted("update", "end"), key=lambda write: write.invoked):
+    for one in sorted(history.placed("update", "end"), key=lambda write: write.invoked):
         sessions[one.session_id].append(one)
     return {
         session_id: writes
@@ -168,25 +180,34 @@ def each_message_is_done_once(history: History) -> Iterator[str]:
 
 
 def no_count_is_lost(history: History) -> Iterator[str]:
-    """Each accepted write finds the sum of those before it, perhaps with some that went unheard."""
-    unheard = defaultdict[str, int](int)
-    for one in history.operations:
-        if one.outcome == "unknown":
-            unheard[one.lane] += one.tokens
+    """Each accepted write finds the sum of those before it, perhaps with some that are not placed.
+
+    A write that was answered late is one of these until the version of its answer; for good, if
+    the lane was bound anew by then.
+    """
+    begun_with = {one.token: one.session_id for one in history.accepted("begin")}
+    unplaced, late = defaultdict[str, int](int), defaultdict[str, list[Operation]](list)
+    for one in history.unplaced():
+        unplaced[one.lane] += one.tokens
+    for one in history.accepted("update", "end"):
+        if one.repeated and one.session_id == begun_with.get(one.token):
+            late[one.lane].append(one)
     for lane, seen in history.lanes(*WRITES, "read").items():
-        total, surplus, session_id = 0, 0, seen[0].session_id
-        for one in seen:
+        total, latest, session_id = 0, 0, seen[0].session_id
+        for one in sorted(seen + late[lane], key=_by_version):
             if one.session_id != session_id or one.kind in BINDINGS:
-                total, surplus, session_id = 0, 0, one.session_id
+                total, latest, session_id = 0, 0, one.session_id
             total += one.tokens
-            if not total + surplus <= one.total <= total + unheard[lane]:
+            latest += 0 if one.repeated else one.tokens
+            unplaced[lane] -= one.tokens if one.repeated else 0
+            if not max(total, latest) <= one.total <= total + unplaced[lane]:
                 yield f"{lane}: {one.total} tokens at version {one.version}, counted {total}"
-            surplus = max(surplus, one.total - total)
+            latest = one.total
 
 
 def one_session_id_a_generation(history: History) -> Iterator[str]:
     """The session id changes with what binds the lane anew, heard of or not, and never else."""
-    unheard = {o.lane for o in history.operations if o.kind in BINDINGS and o.outcome == "unknown"}
+    unheard = {one.lane for one in history.unplaced() if one.kind in BINDINGS}
     for lane, seen in history.lanes(*WRITES, "read").items():
         for one, after in pairwise(seen):
             changed = one.session_id != after.session_id

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
+from contextvars import ContextVar
 from typing import Any
 
 from redisstore import (
@@ -19,7 +21,7 @@ from redisstore import (
 
 from .records import Kind, Operation, Recorder
 
-__all__ = ["EXPECTED", "RESET_LANES", "SHARED_LANES", "Notes", "Post"]
+__all__ = ["EXPECTED", "RESET_LANES", "SHARED_LANES", "Notes", "Post", "note_repetitions"]
 
 RESET_LANES, SHARED_LANES = "r", "s"
 """Lanes are named after what is done to them: they are reset, they are bound to one session id."""
@@ -31,6 +33,8 @@ LONG_WORK, HOW_LONG = 0.1, 0.1
 """How many messages take a while to handle, in the middle of their turn, and how many seconds."""
 RESETS = 0.01
 SWITCHES = 0.2
+_repeated = ContextVar("repeated", default=False)
+"""Whether the operation that this thread or task is at was tried again."""
 
 
 class Post:
@@ -81,6 +85,19 @@ class Post:
         return SessionId(f"apart-{self._chance.getrandbits(48):012x}")
 
 
+class _Repetitions(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:  # noqa: ARG002 - that it came is enough
+        _repeated.set(True)
+
+
+def note_repetitions() -> None:
+    """Notice from now on what the store tries again: it logs so where the call was made."""
+    log = logging.getLogger("redisstore.retry")
+    log.setLevel(logging.INFO)
+    log.addHandler(_Repetitions())
+    log.propagate = False
+
+
 class Notes:
     """What is noted of a turn, or of what is done outside of turns."""
 
@@ -90,6 +107,7 @@ class Notes:
         self._facts: dict[str, object] = {"message": message, "token": token}
 
     def invoke(self, kind: Kind, **facts: object) -> Operation:
+        _repeated.set(False)
         return self._recorder.invoke(kind, self._lane, **self._facts, **facts)
 
     def begun(self, operation: Operation, turn: Any) -> None:
@@ -104,6 +122,7 @@ class Notes:
             session_id=entry.session_id,
             version=entry.version,
             total=entry.total_tokens,
+            repeated=_repeated.get(),
             **facts,
         )
 

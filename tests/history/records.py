@@ -41,6 +41,8 @@ class Operation:
     session_id: str = ""
     version: int = 0
     total: int = 0
+    repeated: bool = False
+    """Its first answer was lost: what came is the session as it was by then, perhaps later."""
 
 
 _values_of = attrgetter(*(field.name for field in fields(Operation)))

@@ -15,7 +15,7 @@ from typing import Any
 from redisstore import AsyncSessionStore, RedisStoreError, SessionStore, StaleWrite, StoreConfig
 from tests.processes.lanes import key_of, source_of
 
-from .notes import EXPECTED, Notes, Post
+from .notes import EXPECTED, Notes, Post, note_repetitions
 from .records import Recorder
 
 AT_ONCE = 6
@@ -173,6 +173,7 @@ def main() -> None:
     config = StoreConfig.model_validate({**plan["config"], "replica": name})
     recorder = Recorder(Path(settings).with_name(f"{name}.{life}.jsonl"), name)
     note_stalls(recorder)
+    note_repetitions()
     messages = [(lane, message) for lane, message in plan["messages"][name]]
     post = Post(messages, plan["shared_id"], seed=f"{name} {life}")
     if kind == "tasks":

@@ -76,6 +76,34 @@ def test_what_a_killed_replica_did_not_hear_of_is_no_fault() -> None:
     assert found([*not_applied, replace(READ, version=8, total=11)]) == []
 
 
+# The end of the first turn was tried again when the second had begun and written.
+LATE_END = replace(CLEAN[2], repeated=True, version=5, total=6)
+LATE = [*CLEAN[:2], LATE_END, *CLEAN[3:]]
+
+
+def test_a_write_that_was_answered_late_is_no_fault() -> None:
+    assert found([*LATE, READ]) == []
+    after_a_reset = operation(7, "reset", version=7, session_id="s-2")
+    seen_then = replace(LATE_END, version=7, total=0, session_id="s-2")
+    history = [*CLEAN[:2], seen_then, *CLEAN[3:], after_a_reset]
+    assert found([*history, replace(READ, version=8, session_id="s-2", total=0)]) == []
+    late_reset = replace(after_a_reset, repeated=True, version=8, total=0)
+    begin = operation(8, "begin", version=8, session_id="s-2")
+    assert found([*CLEAN, begin, late_reset]) == []
+
+
+@pytest.mark.parametrize("total", [5, 7], ids=["lost", "counted twice"])
+def test_a_wrong_count_in_a_late_answer_is_found(total: int) -> None:
+    history = [*CLEAN[:2], replace(LATE_END, total=total), *CLEAN[3:]]
+    assert "no_count_is_lost" in found([*history, READ])
+
+
+def test_a_write_that_was_answered_late_and_is_lost_is_found() -> None:
+    without = [replace(one, total=one.total - 4) for one in CLEAN[3:]]
+    history = [*CLEAN[:2], replace(LATE_END, total=2), *without]
+    assert "no_count_is_lost" in found([*history, replace(READ, total=6)])
+
+
 def test_a_reset_begins_a_generation() -> None:
     reset = operation(3, "reset", token=A, message="m-1", fence=100, version=3, session_id="s-2")
     end = operation(4, "end", token=A, message="m-1", tokens=4, outcome="stale", session_id="")
