@@ -33,8 +33,8 @@ LONG_WORK, HOW_LONG = 0.1, 0.1
 """How many messages take a while to handle, in the middle of their turn, and how many seconds."""
 RESETS = 0.01
 SWITCHES = 0.2
-_repeated = ContextVar("repeated", default=False)
-"""Whether the operation that this thread or task is at was tried again."""
+_failures = ContextVar[list[logging.LogRecord]]("_failures")
+"""Why the operation that this thread or task is at was tried again; its own tasks share it."""
 
 
 class Post:
@@ -86,8 +86,8 @@ class Post:
 
 
 class _Repetitions(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:  # noqa: ARG002 - that it came is enough
-        _repeated.set(True)
+    def emit(self, record: logging.LogRecord) -> None:
+        _failures.get([]).append(record)
 
 
 def note_repetitions() -> None:
@@ -107,7 +107,7 @@ class Notes:
         self._facts: dict[str, object] = {"message": message, "token": token}
 
     def invoke(self, kind: Kind, **facts: object) -> Operation:
-        _repeated.set(False)
+        _failures.set([])
         return self._recorder.invoke(kind, self._lane, **self._facts, **facts)
 
     def begun(self, operation: Operation, turn: Any) -> None:
@@ -122,7 +122,7 @@ class Notes:
             session_id=entry.session_id,
             version=entry.version,
             total=entry.total_tokens,
-            repeated=_repeated.get(),
+            repeated=bool(_failures.get()),
             **facts,
         )
 
