@@ -4,6 +4,7 @@ from redisstore.aio.hold import AsyncProcessHold
 from redisstore.aio.maintenance import AsyncMaintenance
 from redisstore.aio.store import AsyncSessionStore
 from redisstore.aio.turn import AsyncTurn
+from redisstore.calls.amendments import Amendments
 from redisstore.calls.counters import Counters
 from redisstore.calls.drain import Drained
 from redisstore.calls.event import Event
@@ -41,6 +42,7 @@ from redisstore.sync.store import SessionStore
 from redisstore.sync.turn import Turn
 
 __all__ = [
+    "Amendments",
     "AsyncMaintenance",
     "AsyncProcessHold",
     "AsyncSessionStore",

@@ -107,8 +107,8 @@ _ENTRY: dict[str, tuple[str, _Kind]] = {
     "interruptions": ("interruptions", _NUMBER),
 }
 _ORIGIN: dict[str, tuple[str, _Kind]] = {
-    name: (name, _FLAG if name == "is_bot" else _TEXT)
-    for name in SessionSource.model_fields
+    name: (name, _FLAG if field.annotation is bool else _TEXT)
+    for name, field in SessionSource.model_fields.items()
     if name not in {"platform", "chat_type"}
 }
 _ORIGIN_APART: dict[str, tuple[str, _Kind]] = {
@@ -196,6 +196,16 @@ def encode_entry(entry: SessionEntry) -> dict[str, str]:
     elif entry.platform is not None:
         fields["no_origin"] = "1"
     return fields
+
+
+def encode_changes(entry: SessionEntry, names: Iterable[str]) -> dict[str, str]:
+    """Return the hash fields of these attributes of an entry; an empty value: take it away."""
+    wanted = set(names)
+    written = encode_entry(entry)
+    fields = [field for field, (attribute, _) in _ENTRY.items() if attribute in wanted]
+    if "model_override" in wanted:
+        fields += _OVERRIDE
+    return {field: written.get(field, "") for field in fields}
 
 
 def encode_override(override: ModelOverride) -> dict[str, str]:

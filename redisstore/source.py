@@ -35,6 +35,11 @@ class SessionSource(BaseModel):
     guild_id: Identifier | None = None
     parent_chat_id: Identifier | None = None
     message_id: Identifier | None = None
+    profile: Identifier | None = None
+    """Which of several profiles of one gateway it is for."""
+    auto_thread_created: bool = False
+    """Whether the gateway has opened the thread for it, under a name that it may change."""
+    auto_thread_initial_name: Text | None = None
 
 
 def build_session_key(

@@ -15,6 +15,7 @@ import redis
 
 from redisstore import SessionId, SessionKey, StoreConfig
 from redisstore.calls import (
+    amendments,
     audit,
     event_groups,
     events,
@@ -74,6 +75,7 @@ def asked(sweep: Generator[Any, Any, Any], *answers: Any) -> Call[Any]:
 
 CALLS: dict[str, Callable[[], Call[Any]]] = {
     "abandon_turn": lambda: asked(turns.give_up(CONTEXT, MESSAGE)),
+    "amend_session": lambda: asked(amendments.amend(CONTEXT, KEY, {"display_name": "Ada"}, ANY)),
     "acknowledge_event": lambda: events.acknowledge(CONTEXT.space.partitions[0], "agents", "1-0"),
     "audit_entries": lambda: asked(audit.keys(CONTEXT, [b"{redisstore}:entry:k"], repair=False)),
     "audit_index": lambda: asked(audit.indexes(CONTEXT, repair=False)),

@@ -112,6 +112,7 @@ def test_every_public_method_says_how_to_see_it(name: str) -> None:
 
 def test_the_public_names_are_these() -> None:
     assert sorted(redisstore.__all__) == [
+        "Amendments",
         "AsyncMaintenance",
         "AsyncProcessHold",
         "AsyncSessionStore",

@@ -33,9 +33,10 @@ def _entry_of(
     return decode
 
 
-def _entry_call(
+def entry_call(
     context: Context, script: str, session_key: object, args: Sequence[Arg]
 ) -> Call[SessionEntry | None]:
+    """Return a call that is answered with the session, or with nothing."""
     home, key = context.home(session_key)
     entry = home.entry(key)
     return Call(script, (home.prefix, entry), tuple(args), _entry_of(key, entry))
@@ -48,19 +49,22 @@ def _flag_call(
     return Call(script, (home.prefix, home.entry(key)), tuple(args), as_bool)
 
 
-def _repeatable(context: Context, conditions: Conditions) -> tuple[Arg, ...]:
+def repeatable(context: Context, conditions: Conditions) -> tuple[Arg, ...]:
+    """Return what makes a call known when it is repeated, and when it applies."""
     return (new_token(), context.keep_ms, *conditions.args(context))
 
 
 def get(context: Context, session_key: object) -> Call[SessionEntry | None]:
     """Read one session."""
-    return _entry_call(context, "get_session", session_key, ())
+    return entry_call(context, "get_session", session_key, ())
 
 
-def session_key_of(context: Context, source: SessionSource) -> SessionKey:
-    """Return the session key of a message, checked."""
+def session_key_of(context: Context, source: SessionSource, given: SessionKey | None) -> SessionKey:
+    """Return the session key of a message, the one given or the one that it has, checked."""
     if not isinstance(source, SessionSource):
         raise InvalidInput("source", f"must be a SessionSource, not {type(source).__name__}")
+    if given is not None:
+        return context.home(given)[1]
     config = context.config
     built = build_session_key(
         source,
@@ -84,10 +88,14 @@ def resolve_args(context: Context, source: SessionSource) -> tuple[Arg, ...]:
 
 
 def get_or_create(
-    context: Context, source: SessionSource, *, force_new: bool
+    context: Context,
+    source: SessionSource,
+    *,
+    force_new: bool,
+    session_key: SessionKey | None = None,
 ) -> Call[SessionEntry]:
     """Resolve the session of a message."""
-    key = session_key_of(context, source)
+    key = session_key_of(context, source, session_key)
     home = context.space.partition_of(key)
     args = (
         new_session_id(context.now()),
@@ -112,16 +120,16 @@ def update(
 ) -> Call[SessionEntry | None]:
     """Record activity and add to counters."""
     args = (
-        *_repeatable(context, conditions),
+        *repeatable(context, conditions),
         context.config.replica,
         *counter_args(context, last_prompt_tokens, counters),
     )
-    return _entry_call(context, "update_session", session_key, args)
+    return entry_call(context, "update_session", session_key, args)
 
 
 def suspend(context: Context, session_key: object, conditions: Conditions) -> Call[bool]:
     """Suspend a session."""
-    return _flag_call(context, "suspend_session", session_key, _repeatable(context, conditions))
+    return _flag_call(context, "suspend_session", session_key, repeatable(context, conditions))
 
 
 def mark_resume_pending(
@@ -129,7 +137,7 @@ def mark_resume_pending(
 ) -> Call[bool]:
     """Mark a session as interrupted."""
     text = checked_text("reason", reason, max_bytes=256)
-    args = (text, *_repeatable(context, conditions))
+    args = (text, *repeatable(context, conditions))
     return _flag_call(context, "mark_resume_pending", session_key, args)
 
 
@@ -137,7 +145,7 @@ def clear_resume_pending(
     context: Context, session_key: object, conditions: Conditions
 ) -> Call[bool]:
     """Take the mark off."""
-    args = _repeatable(context, conditions)
+    args = repeatable(context, conditions)
     return _flag_call(context, "clear_resume_pending", session_key, args)
 
 
@@ -152,10 +160,10 @@ def reset(
     args = (
         new_session_id(context.now()),
         name,
-        *_repeatable(context, conditions),
+        *repeatable(context, conditions),
         *rule_args(context),
     )
-    return _entry_call(context, "reset_session", session_key, args)
+    return entry_call(context, "reset_session", session_key, args)
 
 
 def switch(
@@ -168,11 +176,11 @@ def switch(
     """Bind a session key to a given id; ``id_home``: where its lock is, if others may share it."""
     args = (
         context.session_id(session_id),
-        *_repeatable(context, conditions),
+        *repeatable(context, conditions),
         id_home,
         *rule_args(context),
     )
-    return _entry_call(context, "switch_session", session_key, args)
+    return entry_call(context, "switch_session", session_key, args)
 
 
 def set_model_override(
@@ -188,7 +196,7 @@ def set_model_override(
         fields.get("override_model", ""),
         fields.get("override_provider", ""),
         fields.get("override_base_url", ""),
-        *_repeatable(context, conditions),
+        *repeatable(context, conditions),
     )
     return _flag_call(context, "set_model_override", session_key, args)
 
@@ -209,4 +217,4 @@ def _checked_override(override: ModelOverride | Mapping[str, str]) -> ModelOverr
 
 def delete(context: Context, session_key: object, conditions: Conditions) -> Call[bool]:
     """Delete a session."""
-    return _flag_call(context, "delete_session", session_key, _repeatable(context, conditions))
+    return _flag_call(context, "delete_session", session_key, repeatable(context, conditions))

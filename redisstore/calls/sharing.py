@@ -7,7 +7,7 @@ the lane bound, and its own next turn finds the lock taken.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from redisstore.calls import sessions
@@ -22,25 +22,43 @@ def switch(
 ) -> Steps[SessionEntry | None]:
     """Bind a lane. In an only partition one script does it all."""
     wanted = context.session_id(session_id)
-    home = context.space.home_of_id(wanted)
-    spans = context.space.partition_count > 1
-    id_home = home.prefix if spans else ""
-    final = sessions.switch(context, session_key, wanted, conditions, id_home)
-    return _bind(context, wanted, sessions.get(context, session_key) if spans else None, final)
+    return bind(
+        context,
+        session_key,
+        wanted,
+        lambda id_home: sessions.switch(context, session_key, wanted, conditions, id_home),
+    )
 
 
-def _bind(
+def bind(
     context: Context,
-    session_id: SessionId,
-    look: Call[SessionEntry | None] | None,
-    final: Call[SessionEntry | None],
+    session_key: object,
+    session_id: SessionId | None,
+    final: Callable[[str], Call[SessionEntry | None]],
 ) -> Steps[SessionEntry | None]:
-    if look is not None:
-        (before,) = yield Ask([look])
-        if before is not None and before.session_id != session_id:
-            yield from share(context, session_id)
+    """Settle who shares an id, and bind by the call made for where its lock is; ``None``: no id."""
+    if session_id is None or context.space.partition_count == 1:
+        return _ask(final(""))
+    look = sessions.get(context, session_key)
+    last = final(context.space.home_of_id(session_id).prefix)
+    return _share_and_ask(context, look, session_id, last)
+
+
+def _ask(final: Call[SessionEntry | None]) -> Steps[SessionEntry | None]:
     bound: list[SessionEntry | None] = yield Ask([final])
     return bound[0]
+
+
+def _share_and_ask(
+    context: Context,
+    look: Call[SessionEntry | None],
+    session_id: SessionId,
+    final: Call[SessionEntry | None],
+) -> Steps[SessionEntry | None]:
+    (before,) = yield Ask([look])
+    if before is not None and before.session_id != session_id:
+        yield from share(context, session_id)
+    return (yield from _ask(final))
 
 
 def share(context: Context, session_id: SessionId) -> Generator[Ask, Any, None]:

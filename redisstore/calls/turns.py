@@ -70,10 +70,14 @@ class Request:
 
 
 def request(
-    context: Context, source: SessionSource, message_id: str | None, wait: float | None
+    context: Context,
+    source: SessionSource,
+    message_id: str | None,
+    wait: float | None,
+    session_key: SessionKey | None = None,
 ) -> Request:
     """Check what is asked for. ``wait``: seconds, ``None`` for the configured bound."""
-    key = session_key_of(context, source)
+    key = session_key_of(context, source, session_key)
     resolve_args(context, source)
     named = ""
     if message_id is not None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
-from redisstore.calls import sessions, sharing
+from redisstore.calls import amendments, sessions, sharing
+from redisstore.calls.amendments import Amendments
 from redisstore.calls.call import Conditions, HasLease
 from redisstore.calls.counters import Counters
 from redisstore.entry import ModelOverride, SessionEntry
@@ -25,7 +26,11 @@ class SessionOperations(StoreBase):
         return self._run(lambda c: sessions.get(c, session_key))
 
     def get_or_create_session(
-        self, source: SessionSource, *, force_new: bool = False
+        self,
+        source: SessionSource,
+        *,
+        force_new: bool = False,
+        session_key: SessionKey | None = None,
     ) -> SessionEntry:
         """Return the session of a message, after deciding whether it starts anew.
 
@@ -35,13 +40,18 @@ class SessionOperations(StoreBase):
         ``config.resume_freshness_window`` gives a new one, reason ``resume_pending_expired``; the
         reset policy (``idle``, ``daily``); else as it is, with its last activity set to now. A
         reset is seen in ``was_auto_reset`` and ``auto_reset_reason``. Concurrent calls from any
-        number of replicas agree on one session.
+        number of replicas agree on one session. ``session_key``: the lane, where it is another
+        than ``build_session_key`` makes.
 
         Raises ``ClockSkew`` if a daily policy applies and this machine's clock is a day off.
 
         ``redis-cli HGETALL '{redisstore}:entry:agent:main:telegram:dm:42'``
         """
-        return self._run(lambda c: sessions.get_or_create(c, source, force_new=force_new))
+        return self._run(
+            lambda c: sessions.get_or_create(
+                c, source, force_new=force_new, session_key=session_key
+            )
+        )
 
     def update_session(
         self,
@@ -169,6 +179,27 @@ class SessionOperations(StoreBase):
         """
         conditions = Conditions(if_session_id, if_version, if_turn)
         return self._complete(lambda c: sharing.switch(c, session_key, session_id, conditions))
+
+    def amend_session(
+        self,
+        session_key: SessionKey,
+        changes: Amendments,
+        *,
+        if_session_id: SessionId | None = None,
+        if_version: int | None = None,
+        if_turn: HasLease | None = None,
+    ) -> SessionEntry | None:
+        """Put right what is stored of a session: the fields given, as they should be.
+
+        Not activity, and no reset. With another ``session_id`` the same conversation goes on under
+        that, as after its history was compressed; a turn that runs goes on with it. Counters are
+        overwritten: where several may count, ``update_session`` adds. ``None`` for an unknown key.
+        With several partitions, another ``session_id`` takes a few round trips.
+
+        ``redis-cli HGETALL '{redisstore}:entry:agent:main:telegram:dm:42'``
+        """
+        conditions = Conditions(if_session_id, if_version, if_turn)
+        return self._complete(lambda c: amendments.amend(c, session_key, changes, conditions))
 
     def set_model_override(
         self,

@@ -9,6 +9,7 @@ from redisstore.calls.drain import Drained
 from redisstore.calls.running_turns import RunningTurn
 from redisstore.config import StoreConfig
 from redisstore.connect import Connection, SyncClient
+from redisstore.keys import SessionKey
 from redisstore.source import SessionSource
 from redisstore.sync.base import StoreBase
 from redisstore.sync.turn import Turn
@@ -33,6 +34,7 @@ class TurnOperations(StoreBase):
         message_id: str | None = None,
         wait: float | None = None,
         *,
+        session_key: SessionKey | None = None,
         on_lost: Callable[[Turn], None] | None = None,
     ) -> Turn:
         """Handle one message: a ``with`` block in which the session is this turn's alone.
@@ -45,6 +47,7 @@ class TurnOperations(StoreBase):
         with the reason ``replica_lost``, and the message may be delivered again.
 
         ``message_id`` is the platform's; with it, what is delivered twice is handled once.
+        ``session_key``: the lane, where it is another than ``build_session_key`` makes.
         ``on_lost`` is called, by whatever renews, if the turn loses its session while it runs.
         One round trip to begin and one to end; one more each if other lanes share the session id.
 
@@ -56,7 +59,7 @@ class TurnOperations(StoreBase):
         ``redis-cli HGETALL '{redisstore}:turn:agent:main:telegram:dm:42'``
 
         """
-        wanted = turns.request(self._opening.context, source, message_id, wait)
+        wanted = turns.request(self._opening.context, source, message_id, wait, session_key)
         return Turn(self._turns, wanted, self.config.turn_lease_ttl, on_lost)
 
     def list_turns(self) -> Iterator[RunningTurn]:

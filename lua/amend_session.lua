@@ -1,0 +1,211 @@
+#!lua
+-- Put right what is stored of a session, field by field; also go on with the same conversation under
+-- another session id, as after its history was compressed into a new one. Not activity.
+--
+-- KEYS[1]  partition      {redisstore}:
+-- KEYS[2]  entry          {redisstore}:entry:<session key>
+-- ARGV[1]  session_id     go on under this one; '': as it is
+-- ARGV[2]  token          names the call, for a repetition; '': none
+-- ARGV[3]  keep_ms        how long the token is known
+-- ARGV[4]  if_session_id  only if this is the session id now; '': any
+-- ARGV[5]  if_version     only if this is the version; '': any
+-- ARGV[6]  if_turn        only under this turn, '<token> <fence>'; '': any
+-- ARGV[7]  id_home        other lanes may be bound to the new id: where its lock lives; '': none but in this, the only partition
+-- ARGV[8]  ...            fields and values; '' as a value takes the field away
+-- Returns  field, value, field, value ...; empty: no such session
+-- Errors   CORRUPT, STALE, LOST
+-- Example  redis-cli --eval lua/amend_session.lua '{redisstore}:' '{redisstore}:entry:agent:main:telegram:dm:42' , '' '' 0 '' '' '' '' display_name Ada was_auto_reset ''
+
+local session_id = ARGV[1]
+local token, keep_ms, if_session_id, if_version, if_turn = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local id_home, fields_at = ARGV[7], 8
+
+-- shared: names
+local prefix, entry_key = KEYS[1], KEYS[2]
+local session_key = string.sub(entry_key, #prefix + #'entry:' + 1)
+local updated_at_index = prefix .. 'updated_at'
+local session_ids_index = prefix .. 'session_ids'
+local expiry_index = prefix .. 'expiry'
+local active_index = prefix .. 'active'
+-- end shared
+-- shared: clock
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- end shared
+-- shared: whole
+local function whole(number)
+  return string.format('%.0f', number)
+end
+-- end shared
+-- shared: is_whole
+local function is_whole(text)
+  return text and #text <= 16 and string.find(text, '^%d+$') ~= nil
+end
+-- end shared
+-- shared: replay
+-- A call that is repeated with its token gets its first answer again and changes nothing.
+local op_key = prefix .. 'op:' .. token
+local earlier = token ~= '' and redis.call('GET', op_key)
+local function remember(answer)
+  if token ~= '' then
+    redis.call('SET', op_key, answer, 'PX', keep_ms)
+  end
+  return answer
+end
+-- end shared
+-- shared: entry
+-- The entry as it is: `flat` for the reply, `entry` by field. A damaged one ends the script here.
+local flat = redis.pcall('HGETALL', entry_key)
+if type(flat) ~= 'table' or flat.err then
+  return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: it is not a hash')
+end
+local exists, entry = #flat > 0, {}
+for i = 1, #flat, 2 do
+  entry[flat[i]] = flat[i + 1]
+end
+for _, field in ipairs(exists and { 'version', 'created_at', 'updated_at', 'session_id' } or {}) do
+  if not entry[field] or field ~= 'session_id' and not is_whole(entry[field]) then
+    return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: field ' .. field
+      .. (field == 'session_id' and ' is missing' or ' is not a whole number'))
+  end
+end
+-- end shared
+if earlier then
+  return flat
+end
+-- shared: lease
+-- Whether a lease still runs. One that lapses later than any can counts as lapsed: the clock was set back.
+local LONGEST_LEASE_MS = 300000
+local function is_leased(lapses)
+  lapses = tonumber(lapses or 0)
+  return lapses > now and lapses <= now + LONGEST_LEASE_MS
+end
+-- end shared
+-- shared: fence
+-- Why the turn `<token> <fence>` may not write, or nil: its lease must run, for this very conversation,
+-- and the lane must not have been bound anew since, not even to the same again.
+local function refusal_of(turn_named, session_id)
+  local turn = redis.call('HMGET', prefix .. 'turn:' .. session_key, 'token', 'fence', 'session_id', 'rebound')
+  local lapses = redis.call('ZSCORE', prefix .. 'turns', session_key)
+  if turn_named ~= (turn[1] or '') .. ' ' .. (turn[2] or '') or not is_leased(lapses) then
+    return redis.error_reply('LOST the turn no longer has the lane ' .. session_key)
+  elseif turn[3] ~= session_id or turn[4] then
+    return redis.error_reply('STALE session_id: the lane was bound anew since the turn began with ' .. tostring(turn[3])
+      .. ', it is now ' .. tostring(session_id))
+  end
+end
+-- end shared
+-- shared: conditions
+if exists and if_session_id ~= '' and entry.session_id ~= if_session_id then
+  return redis.error_reply('STALE session_id: it is ' .. entry.session_id .. ', not ' .. if_session_id)
+end
+if exists and if_version ~= '' and entry.version ~= if_version then
+  return redis.error_reply('STALE version: it is ' .. entry.version .. ', not ' .. if_version)
+end
+local refusal = if_turn ~= '' and refusal_of(if_turn, entry.session_id)
+if refusal then
+  return refusal
+end
+-- end shared
+if not exists then
+  return flat
+end
+-- shared: indexes
+-- Scripts don't roll back: a key of a wrong type ends the script before its first write.
+local function damaged_index(...)
+  for _, index in ipairs({ ... }) do
+    local kind, wanted = redis.call('TYPE', index).ok, index == prefix .. 'events' and 'stream' or 'zset'
+    if kind ~= wanted and kind ~= 'none' then
+      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a '
+        .. (wanted == 'zset' and 'sorted set' or wanted))
+    end
+  end
+end
+-- end shared
+-- shared: events
+-- Tell of a change in the partition's stream. How many events it keeps is in its layout record.
+local function announce(kind, ...)
+  local kept = string.match(redis.call('HGET', prefix .. 'meta', 'events') or '', '^%d+$') or '10000'
+  redis.call('XADD', prefix .. 'events', 'MAXLEN', '~', kept, '*', 'event', kind, ...)
+end
+-- end shared
+-- shared: sharing
+-- Mark all entries here that are bound to an id as sharing it, so that their turns take its lock too.
+-- A turn that runs on it now gets the lock, if that lives here, and is returned: session key,
+-- token and fence. The second answer is how many entries there are.
+local function share(session_id, id_home, but_not)
+  local running, entries, lock_key = {}, 0, prefix .. 'lock:' .. session_id
+  local bound = redis.call('ZRANGE', prefix .. 'session_ids', '[' .. session_id .. ' ', '(' .. session_id .. '!', 'BYLEX')
+  for _, member in ipairs(bound) do
+    local session_key = string.sub(member, #session_id + 2)
+    local entry_key, turn_key = prefix .. 'entry:' .. session_key, prefix .. 'turn:' .. session_key
+    local values = redis.pcall('HMGET', entry_key, 'session_id', 'id_home', 'version')
+    if session_key ~= but_not and values[1] == session_id and is_whole(values[3]) then
+      entries = entries + 1
+      if values[2] ~= id_home then
+        redis.call('HSET', entry_key, 'id_home', id_home, 'version', whole(values[3] + 1))
+      end
+      local turn = redis.call('HMGET', turn_key, 'token', 'fence', 'session_id', 'id_home')
+      local lapses = redis.call('ZSCORE', prefix .. 'turns', session_key)
+      if turn[2] and turn[3] == session_id and is_leased(lapses) then
+        redis.call('HSET', turn_key, 'id_home', id_home)
+        -- One that began when it was shared already has the lock, or waits for it.
+        if id_home == prefix and turn[4] ~= id_home then
+          redis.call('HSET', lock_key, 'token', turn[1], 'session_key', session_key, 'replica', string.match(turn[1], '^[^/]+'))
+          redis.call('ZADD', prefix .. 'locks', whole(lapses), session_id)
+        end
+        for _, part in ipairs({ session_key, turn[1], turn[2] }) do
+          running[#running + 1] = part
+        end
+      end
+    end
+  end
+  return running, entries
+end
+-- end shared
+
+local function put(field, value)
+  if value == '' then
+    redis.call('HDEL', entry_key, field)
+  else
+    redis.call('HSET', entry_key, field, value)
+  end
+end
+
+local turn_key = prefix .. 'turn:' .. session_key
+local goes_on = session_id ~= '' and session_id ~= entry.session_id
+local of_turn = goes_on and redis.call('HGET', turn_key, 'session_id')
+local fault = goes_on and damaged_index(session_ids_index, prefix .. 'events')
+if fault then
+  return fault
+end
+remember('1')
+local changed = false
+for at = fields_at, #ARGV, 2 do
+  local field, value = ARGV[at], ARGV[at + 1]
+  if (entry[field] or '') ~= value then
+    changed = true
+    put(field, value)
+  end
+end
+if goes_on then
+  -- Who has the new id by now shares it, as in switch_session.
+  if id_home == '' then
+    local _, sharers = share(session_id, prefix, session_key)
+    id_home = sharers > 0 and prefix or ''
+  end
+  redis.call('ZREM', session_ids_index, entry.session_id .. ' ' .. session_key)
+  redis.call('ZADD', session_ids_index, 0, session_id .. ' ' .. session_key)
+  put('session_id', session_id)
+  put('id_home', id_home)
+  -- A turn that runs goes on with it; the lock that it may have is the old id's.
+  if of_turn == entry.session_id then
+    redis.call('HSET', turn_key, 'session_id', session_id)
+  end
+  announce('switched', 'session_key', session_key, 'session_id', session_id, 'old_session_id', entry.session_id,
+    'reason', 'continued')
+end
+if changed or goes_on then
+  redis.call('HSET', entry_key, 'version', whole(entry.version + 1))
+end
+return redis.call('HGETALL', entry_key)
