@@ -14,7 +14,7 @@
 -- ARGV[7]   increment_count  pairs of field and amount that follow the rules
 -- ARGV[8]   rule_count       reset rules that follow, three arguments each
 -- ARGV[9]   ...              the rules, then the increments
--- Returns  'ended' or 'stale': the session is another by now, '1': somebody waited and has the lane now, the partition of the session id's lock or '', {field, value ...}
+-- Returns  'ended' or 'stale': the session is another by now, '1': somebody waited and has the lane now, the partition of the session id's lock or '', the session id, {field, value ...}
 -- Errors   LOST, CORRUPT, LIMIT, CLOCKSKEW
 -- Example  redis-cli --eval lua/end_turn.lua '{redisstore}:' '{redisstore}:entry:agent:main:telegram:dm:42' , by-hand/0/1 1763810553123000 10000 86400000 1200 '' 1 0 output_tokens 250
 
@@ -73,8 +73,8 @@ for _, field in ipairs(exists and { 'version', 'created_at', 'updated_at', 'sess
 end
 -- end shared
 if earlier and earlier ~= 'abandoned' then
-  local outcome, id_home = string.match(earlier, '^(%S+) (.*)$')
-  return { outcome, '', id_home, flat }
+  local outcome, id_home, session_id = string.match(earlier, '^(%S+) (%S*) (.*)$')
+  return { outcome, '', id_home, session_id, flat }
 end
 -- shared: lease
 -- Whether a lease still runs. One that lapses later than any can counts as lapsed: the clock was set back.
@@ -256,12 +256,12 @@ if fault then
   return fault
 end
 
-local turn = redis.call('HMGET', lane.hash, 'message_id', 'id_home')
-remember((is_stale and 'stale ' or 'ended ') .. (turn[2] or ''))
+local turn = redis.call('HMGET', lane.hash, 'message_id', 'id_home', 'session_id')
+remember((is_stale and 'stale ' or 'ended ') .. (turn[2] or '') .. ' ' .. (turn[3] or ''))
 if not is_stale then
   index_activity(policy, updated_at)
   redis.call('HSET', entry_key, unpack(changes))
-  redis.call('HDEL', entry_key, 'was_auto_reset', 'auto_reset_reason', 'reset_had_activity', 'is_fresh_reset',
+  redis.call('HDEL', entry_key, 'was_auto_reset', 'auto_reset_reason', 'reset_had_activity', 'is_fresh_reset', 'previous_session_id',
     'resume_pending', 'resume_reason', 'last_resume_marked_at', 'interruptions')
 end
 if turn[1] and turn[1] ~= '' then
@@ -270,4 +270,5 @@ if turn[1] and turn[1] ~= '' then
   redis.call('PEXPIRE', seen_key, whole(message_ttl_ms))
 end
 local next_token = grant_next(lane)
-return { is_stale and 'stale' or 'ended', next_token and '1' or '', turn[2] or '', redis.call('HGETALL', entry_key) }
+return { is_stale and 'stale' or 'ended', next_token and '1' or '', turn[2] or '', turn[3] or '',
+  redis.call('HGETALL', entry_key) }

@@ -10,13 +10,14 @@
 -- ARGV[2]  interruption_limit  so many times in a row suspend a session; 0: never
 -- ARGV[3]  session_key         look at this lane only, at its queue too; '': at all that have lapsed
 -- ARGV[4]  revoked             take the lane of session_key from the turn of this token, lapsed or not; '': none
+-- ARGV[5]  revoked_id          but only if it runs on this session id; if it was about to go on under it, that is off
 -- Returns  '1': there are more, '1': somebody waited and has a lane now, then for each lost turn its session key, token, session id, message id, replica, what became of the session (resume_pending, suspended or ''), and the partition of its session id's lock, or ''
 -- Errors   BADARG, CORRUPT (an index)
--- Example  redis-cli --eval lua/recover_turns.lua '{redisstore}:' '{redisstore}:turns' , 100 3 '' ''
+-- Example  redis-cli --eval lua/recover_turns.lua '{redisstore}:' '{redisstore}:turns' , 100 3 '' '' ''
 
 local prefix, turns_index = KEYS[1], KEYS[2]
 local limit, interruption_limit = tonumber(ARGV[1]), tonumber(ARGV[2])
-local only, revoked = ARGV[3], ARGV[4]
+local only, revoked, revoked_id = ARGV[3], ARGV[4], ARGV[5]
 local active_index = prefix .. 'active'
 local LONGEST_HOLD_MS = 3600000
 
@@ -179,8 +180,11 @@ local function recover(session_key)
   local lane = lane_of(session_key)
   drop_damaged(lane)
   local turn = redis.call('HMGET', lane.hash, 'token', 'fence', 'session_id', 'message_id', 'replica', 'id_home')
-  if turn[1] and turn[1] ~= revoked and is_leased(redis.call('ZSCORE', turns_index, session_key)) then
-    if only ~= '' and revoked == '' then
+  local is_revoked = turn[1] == revoked and turn[3] == revoked_id
+  if turn[1] and not is_revoked and is_leased(redis.call('ZSCORE', turns_index, session_key)) then
+    if turn[1] == revoked then
+      redis.call('HDEL', lane.hash, 'going_to')
+    elseif only ~= '' and revoked == '' then
       call_the_roll(lane)
     end
     return

@@ -6,7 +6,7 @@
 -- KEYS[2]  index      {redisstore}:turns
 -- ARGV[1]  lease_ms   when the leases lapse unless they are renewed again; at most 300000
 -- ARGV[2]  ...        triples of session key, token and fence
--- Returns  for each turn: when its lease lapses (ms) or 'lost', and the partition of its session id's lock, or ''
+-- Returns  for each turn: when its lease lapses (ms) or 'lost', its session id, and the partition of that id's lock, or ''
 -- Errors   BADARG
 -- Example  redis-cli --eval lua/renew_turns.lua '{redisstore}:' '{redisstore}:turns' , 30000 agent:main:telegram:dm:42 by-hand/0/1 1763810553123000
 
@@ -36,12 +36,14 @@ end
 local answers = {}
 for i = 2, #ARGV, 3 do
   local session_key, answer = ARGV[i], 'lost'
-  local turn = redis.pcall('HMGET', prefix .. 'turn:' .. session_key, 'token', 'fence', 'id_home')
+  local turn = redis.pcall('HMGET', prefix .. 'turn:' .. session_key, 'token', 'fence', 'session_id', 'id_home')
   turn = type(turn) == 'table' and not turn.err and turn or {} -- one that was damaged is lost, the others go on
   if turn[1] == ARGV[i + 1] and turn[2] == ARGV[i + 2] and is_leased(redis.call('ZSCORE', turns_index, session_key)) then
     answer = whole(now + lease_ms)
     redis.call('ZADD', turns_index, answer, session_key)
   end
-  answers[#answers + 1], answers[#answers + 2] = answer, turn[3] or ''
+  for _, part in ipairs({ answer, turn[3] or '', turn[4] or '' }) do
+    answers[#answers + 1] = part
+  end
 end
 return answers

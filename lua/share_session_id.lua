@@ -82,7 +82,7 @@ local function share(session_id, id_home, but_not)
 end
 -- end shared
 
-local fault = damaged_index(session_ids_index)
+local fault = damaged_index(session_ids_index, prefix .. 'turns', prefix .. 'locks')
 if fault then
   return fault
 end

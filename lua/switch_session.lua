@@ -249,13 +249,14 @@ local function rebind(new_id, policy, ...)
     'auto_reset_reason', 'reset_had_activity', 'is_fresh_reset', 'suspended', 'resume_pending', 'resume_reason',
     'last_resume_marked_at', 'interruptions', 'id_home', 'override_model', 'override_provider', 'override_base_url')
   redis.call('HSET', entry_key, 'session_id', new_id, 'created_at', whole(now), 'updated_at', whole(updated_at),
-    'version', whole(entry.version + 1), ...)
+    'version', whole(entry.version + 1), 'previous_session_id', entry.session_id, ...)
   return redis.call('HGETALL', entry_key)
 end
 -- end shared
 
 local policy = policy_of(entry.platform, entry.chat_type)
-local fault = policy.skewed or damaged_index(updated_at_index, session_ids_index, expiry_index, prefix .. 'events')
+local fault = policy.skewed or damaged_index(updated_at_index, session_ids_index, expiry_index, prefix .. 'events',
+  prefix .. 'turns', prefix .. 'locks')
 if fault then
   return fault
 end

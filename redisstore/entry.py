@@ -77,6 +77,8 @@ class SessionEntry(BaseModel):
     auto_reset_reason: str | None = None
     reset_had_activity: bool = False
     is_fresh_reset: bool = False
+    previous_session_id: SessionId | None = None
+    """What the lane was bound to before, until a turn has ended well on what it is bound to now."""
     expiry_finalized: bool = False
 
     suspended: bool = False

@@ -99,6 +99,7 @@ _ENTRY: dict[str, tuple[str, _Kind]] = {
     "auto_reset_reason": ("auto_reset_reason", _TEXT),
     "reset_had_activity": ("reset_had_activity", _FLAG),
     "is_fresh_reset": ("is_fresh_reset", _FLAG),
+    "previous_session_id": ("previous_session_id", _TEXT),
     "expiry_finalized": ("expiry_finalized", _FLAG),
     "suspended": ("suspended", _FLAG),
     "resume_pending": ("resume_pending", _FLAG),

@@ -250,6 +250,7 @@ class ReferenceLanes:
             platform=old.platform,
             chat_type=old.chat_type,
             replica=replica,
+            previous_session_id=old.session_id,
             **flags,
         )
 
