@@ -1,24 +1,28 @@
 #!lua
 -- Put right what is stored of a session, field by field; also go on with the same conversation under
--- another session id, as after its history was compressed into a new one. Not activity.
+-- another session id, as after its history was compressed into a new one. A turn that runs goes on with it,
+-- and where other lanes may be bound to the new id, it must have that one's lock first. Not activity.
 --
--- KEYS[1]  partition      {redisstore}:
--- KEYS[2]  entry          {redisstore}:entry:<session key>
--- ARGV[1]  session_id     go on under this one; '': as it is
--- ARGV[2]  token          names the call, for a repetition; '': none
--- ARGV[3]  keep_ms        how long the token is known
--- ARGV[4]  if_session_id  only if this is the session id now; '': any
--- ARGV[5]  if_version     only if this is the version; '': any
--- ARGV[6]  if_turn        only under this turn, '<token> <fence>'; '': any
--- ARGV[7]  id_home        other lanes may be bound to the new id: where its lock lives; '': none but in this, the only partition
--- ARGV[8]  ...            fields and values; '' as a value takes the field away
--- Returns  field, value, field, value ...; empty: no such session
--- Errors   CORRUPT, STALE, LOST
--- Example  redis-cli --eval lua/amend_session.lua '{redisstore}:' '{redisstore}:entry:agent:main:telegram:dm:42' , '' '' 0 '' '' '' '' display_name Ada was_auto_reset ''
+-- KEYS[1]   partition      {redisstore}:
+-- KEYS[2]   entry          {redisstore}:entry:<session key>
+-- ARGV[1]   session_id     go on under this one; '': as it is
+-- ARGV[2]   token          names the call, for a repetition; '': none
+-- ARGV[3]   keep_ms        how long the token is known
+-- ARGV[4]   if_session_id  only if this is the session id now; '': any
+-- ARGV[5]   if_version     only if this is the version; '': any
+-- ARGV[6]   if_turn        only under this turn, '<token> <fence>'; '': any
+-- ARGV[7]   id_home        other lanes may be bound to the new id: where its lock lives; '': none but in this, the only partition
+-- ARGV[8]   locked_for     token of the turn that was given the lock of the new id; '': none
+-- ARGV[9]   rule_count     reset rules that follow, three arguments each
+-- ARGV[10]  ...            the rules, then fields and values; '' as a value takes the field away
+-- Returns   'amended', token of the turn that went on, the old session id if that turn had its lock, or '', {field, value ...}; no fields: no such session;
+--           'lock', token, fence: this turn has to be given the lock of the new id first, then call again
+-- Errors    CORRUPT, STALE, LOST, CLOCKSKEW
+-- Example   redis-cli --eval lua/amend_session.lua '{redisstore}:' '{redisstore}:entry:agent:main:telegram:dm:42' , '' '' 0 '' '' '' '' '' 0 display_name Ada was_auto_reset ''
 
 local session_id = ARGV[1]
 local token, keep_ms, if_session_id, if_version, if_turn = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local id_home, fields_at = ARGV[7], 8
+local id_home, locked_for, rule_count, rules_at = ARGV[7], ARGV[8], tonumber(ARGV[9]), 10
 
 -- shared: names
 local prefix, entry_key = KEYS[1], KEYS[2]
@@ -71,7 +75,8 @@ for _, field in ipairs(exists and { 'version', 'created_at', 'updated_at', 'sess
 end
 -- end shared
 if earlier then
-  return flat
+  local went_on, unlock = string.match(earlier, '^(%S*) (.*)$')
+  return { 'amended', went_on, unlock, flat }
 end
 -- shared: lease
 -- Whether a lease still runs. One that lapses later than any can counts as lapsed: the clock was set back.
@@ -108,7 +113,7 @@ if refusal then
 end
 -- end shared
 if not exists then
-  return flat
+  return { 'amended', '', '', flat }
 end
 -- shared: indexes
 -- Scripts don't roll back: a key of a wrong type ends the script before its first write.
@@ -145,13 +150,14 @@ local function share(session_id, id_home, but_not)
       if values[2] ~= id_home then
         redis.call('HSET', entry_key, 'id_home', id_home, 'version', whole(values[3] + 1))
       end
-      local turn = redis.call('HMGET', turn_key, 'token', 'fence', 'session_id', 'id_home')
+      local turn = redis.pcall('HMGET', turn_key, 'token', 'fence', 'session_id', 'id_home')
       local lapses = redis.call('ZSCORE', prefix .. 'turns', session_key)
       if turn[2] and turn[3] == session_id and is_leased(lapses) then
         redis.call('HSET', turn_key, 'id_home', id_home)
         -- One that began when it was shared already has the lock, or waits for it.
         if id_home == prefix and turn[4] ~= id_home then
-          redis.call('HSET', lock_key, 'token', turn[1], 'session_key', session_key, 'replica', string.match(turn[1], '^[^/]+'))
+          -- A lock that was damaged by hand is nobody's: who wants it is told.
+          redis.pcall('HSET', lock_key, 'token', turn[1], 'session_key', session_key, 'replica', string.match(turn[1], '^[^/]+'))
           redis.call('ZADD', prefix .. 'locks', whole(lapses), session_id)
         end
         for _, part in ipairs({ session_key, turn[1], turn[2] }) do
@@ -163,44 +169,115 @@ local function share(session_id, id_home, but_not)
   return running, entries
 end
 -- end shared
+-- shared: policy
+-- A reset policy as text: mode, idle_ms, and four daily boundaries (ms), two before now and two after,
+-- as far as the mode needs them. A server clock outside them is an error: the caller's day is not ours.
+local function read_policy(text)
+  local words = {}
+  for word in string.gmatch(text, '%S+') do
+    words[#words + 1] = tonumber(word) or word
+  end
+  local policy = { mode = words[1], idle_ms = words[1] ~= 'daily' and words[2] or nil }
+  if words[6] then
+    policy.resets = { words[3], words[4], words[5], words[6] }
+    if now < words[3] or now >= words[6] then
+      policy.skewed = redis.error_reply('CLOCKSKEW the server says ' .. whole(now) .. ' ms, outside the daily boundaries '
+        .. whole(words[3]) .. ' to ' .. whole(words[6]) .. ' around the clock of the caller')
+    end
+  end
+  return policy
+end
+-- The first ms at which the policy resets a session that was last active at `updated_at`. Beyond
+-- the last boundary (the clock was ahead) days are counted on; only the index is less exact then.
+local function due_at(policy, updated_at)
+  local due = policy.idle_ms and updated_at + policy.idle_ms + 1
+  if policy.resets then
+    local days_beyond = math.max(0, math.floor((updated_at - policy.resets[4]) / 86400000) + 1)
+    local reset = policy.resets[4] + days_beyond * 86400000
+    for i = 4, 1, -1 do
+      reset = policy.resets[i] > updated_at and policy.resets[i] or reset
+    end
+    due = math.min(due or reset, reset)
+  end
+  return due
+end
+-- end shared
+-- shared: rules
+-- Reset rules are `rule_count` times three arguments from `rules_at` on: kind (default, chat_type or
+-- platform), name, and a policy. The last that fits holds; the most special stand last.
+local function policy_of(platform, chat_type)
+  local wanted = { default = '', chat_type = chat_type or 'dm', platform = platform or '' }
+  local policy = 'none'
+  for at = rules_at, rules_at + 3 * rule_count - 1, 3 do
+    policy = wanted[ARGV[at]] == ARGV[at + 1] and ARGV[at + 2] or policy
+  end
+  return read_policy(policy)
+end
+-- end shared
 
-local function put(field, value)
-  if value == '' then
-    redis.call('HDEL', entry_key, field)
-  else
-    redis.call('HSET', entry_key, field, value)
+local changes, changed = {}, false
+for at = rules_at + 3 * rule_count, #ARGV, 2 do
+  if (entry[ARGV[at]] or '') ~= ARGV[at + 1] then
+    changes[ARGV[at]], changed = ARGV[at + 1], true
   end
 end
-
-local turn_key = prefix .. 'turn:' .. session_key
 local goes_on = session_id ~= '' and session_id ~= entry.session_id
-local of_turn = goes_on and redis.call('HGET', turn_key, 'session_id')
-local fault = goes_on and damaged_index(session_ids_index, prefix .. 'events')
+-- What was closed, and shall be again, is due by its policy.
+local policy = changes.expiry_finalized == '' and policy_of(entry.platform, entry.chat_type) or {}
+local fault = policy.skewed or changes.expiry_finalized and damaged_index(expiry_index)
+  or goes_on and damaged_index(session_ids_index, prefix .. 'events', prefix .. 'turns', prefix .. 'locks')
 if fault then
   return fault
 end
-remember('1')
-local changed = false
-for at = fields_at, #ARGV, 2 do
-  local field, value = ARGV[at], ARGV[at + 1]
-  if (entry[field] or '') ~= value then
-    changed = true
-    put(field, value)
-  end
-end
+
+local turn_key = prefix .. 'turn:' .. session_key
+local turn = goes_on and redis.pcall('HMGET', turn_key, 'token', 'fence', 'session_id', 'rebound', 'id_home', 'going_to') or {}
+local turn_goes_on = turn[2] and turn[3] == entry.session_id and not turn[4]
 if goes_on then
-  -- Who has the new id by now shares it, as in switch_session.
+  -- In the only partition it is settled here who shares the new id, as in switch_session.
   if id_home == '' then
     local _, sharers = share(session_id, prefix, session_key)
     id_home = sharers > 0 and prefix or ''
   end
+  local is_running = turn_goes_on and is_leased(redis.call('ZSCORE', prefix .. 'turns', session_key))
+  -- Whoever takes that lock from the turn before it has gone on takes `going_to` away first.
+  if is_running and id_home ~= '' and (turn[1] ~= locked_for or turn[6] ~= session_id) then
+    redis.call('HSET', turn_key, 'going_to', session_id)
+    return { 'lock', turn[1], turn[2] }
+  end
+end
+
+local function put(key, field, value)
+  if value == '' then
+    redis.call('HDEL', key, field)
+  else
+    redis.call('HSET', key, field, value)
+  end
+end
+
+local went_on = turn_goes_on and turn[1] or ''
+local unlock = went_on ~= '' and (turn[5] or '') ~= '' and entry.session_id or ''
+remember(went_on .. ' ' .. unlock)
+for field, value in pairs(changes) do
+  put(entry_key, field, value)
+end
+if changes.expiry_finalized then
+  local due = due_at(policy, tonumber(entry.updated_at))
+  if due then
+    redis.call('ZADD', expiry_index, whole(due), session_key)
+  else
+    redis.call('ZREM', expiry_index, session_key)
+  end
+  redis.call('HDEL', entry_key, 'finalize_token', 'finalize_tries', 'finalize_error')
+end
+if goes_on then
   redis.call('ZREM', session_ids_index, entry.session_id .. ' ' .. session_key)
   redis.call('ZADD', session_ids_index, 0, session_id .. ' ' .. session_key)
-  put('session_id', session_id)
-  put('id_home', id_home)
-  -- A turn that runs goes on with it; the lock that it may have is the old id's.
-  if of_turn == entry.session_id then
-    redis.call('HSET', turn_key, 'session_id', session_id)
+  put(entry_key, 'session_id', session_id)
+  put(entry_key, 'id_home', id_home)
+  if turn_goes_on then
+    redis.call('HSET', turn_key, 'session_id', session_id, 'id_home', id_home)
+    redis.call('HDEL', turn_key, 'going_to')
   end
   announce('switched', 'session_key', session_key, 'session_id', session_id, 'old_session_id', entry.session_id,
     'reason', 'continued')
@@ -208,4 +285,4 @@ end
 if changed or goes_on then
   redis.call('HSET', entry_key, 'version', whole(entry.version + 1))
 end
-return redis.call('HGETALL', entry_key)
+return { 'amended', went_on, unlock, redis.call('HGETALL', entry_key) }

@@ -63,13 +63,14 @@ local function share(session_id, id_home, but_not)
       if values[2] ~= id_home then
         redis.call('HSET', entry_key, 'id_home', id_home, 'version', whole(values[3] + 1))
       end
-      local turn = redis.call('HMGET', turn_key, 'token', 'fence', 'session_id', 'id_home')
+      local turn = redis.pcall('HMGET', turn_key, 'token', 'fence', 'session_id', 'id_home')
       local lapses = redis.call('ZSCORE', prefix .. 'turns', session_key)
       if turn[2] and turn[3] == session_id and is_leased(lapses) then
         redis.call('HSET', turn_key, 'id_home', id_home)
         -- One that began when it was shared already has the lock, or waits for it.
         if id_home == prefix and turn[4] ~= id_home then
-          redis.call('HSET', lock_key, 'token', turn[1], 'session_key', session_key, 'replica', string.match(turn[1], '^[^/]+'))
+          -- A lock that was damaged by hand is nobody's: who wants it is told.
+          redis.pcall('HSET', lock_key, 'token', turn[1], 'session_key', session_key, 'replica', string.match(turn[1], '^[^/]+'))
           redis.call('ZADD', prefix .. 'locks', whole(lapses), session_id)
         end
         for _, part in ipairs({ session_key, turn[1], turn[2] }) do

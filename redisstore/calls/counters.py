@@ -10,6 +10,8 @@ from redisstore.errors import InvalidInput
 from redisstore.fields import COST, COUNTERS, LARGEST_NUMBER, to_nanousd
 from redisstore.text import checked_text
 
+LONGEST_COST_STATUS = 64
+
 
 class Counters(TypedDict, total=False):
     """What is added to a session's counters; ``total_tokens`` is by default the sum of the others.
@@ -40,7 +42,7 @@ def counter_args(
     cost_status = counters.get("cost_status")
     status = ""
     if cost_status is not None:
-        status = checked_text("cost_status", cost_status, max_bytes=64)
+        status = checked_text("cost_status", cost_status, max_bytes=LONGEST_COST_STATUS)
     for name in given.keys() - {*COUNTERS, "estimated_cost_usd", "cost_status"}:
         raise InvalidInput(name, "is no counter of a session")
     amounts = {name: _amount(name, given.get(name)) for name in COUNTERS}

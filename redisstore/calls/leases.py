@@ -4,46 +4,58 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
-from redisstore.calls.call import Ask, Call, Context, Lease, Steps
+from redisstore.calls.call import Ask, Call, Context, Lease, Steps, as_text
 from redisstore.calls.locks import lock_call, unlock_call
 from redisstore.calls.turn_replies import Locked, Lost, Recovered, read_recovered
 from redisstore.fields import from_ms
-from redisstore.keys import Partition, SessionKey
+from redisstore.keys import Partition, SessionId, SessionKey
 
 _LANES_A_CALL = 100
 _TURNS_A_CALL = 200
 _log = logging.getLogger(__name__)
 
-Renewals: TypeAlias = Mapping[Lease, tuple[datetime | None, str]]
-"""When each lease lapses, ``None`` where it is lost, and where its session id is locked."""
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """What became of a lease."""
+
+    lapses_at: datetime | None
+    """``None`` where it is lost."""
+    locked: Lease | None
+    """The same with the session id that the turn is on by now, if that has to be locked too."""
+
+
+Renewals: TypeAlias = Mapping[Lease, Renewed]
 
 
 def renew(context: Context, leases: Sequence[Lease]) -> Steps[Mapping[Lease, datetime | None]]:
     """Renew running turns, many a call, and the locks of those whose session id is shared."""
     replies = yield Ask(renewals(context, leases))
-    renewed: dict[Lease, tuple[datetime | None, str]] = {}
-    for reply in replies:
-        renewed.update(reply)
-    found = {lease: lapses_at for lease, (lapses_at, _) in renewed.items()}
-    shared = [lease for lease, (lapses_at, id_home) in renewed.items() if lapses_at and id_home]
+    renewed = _merged(replies)
+    found = {lease: one.lapses_at for lease, one in renewed.items()}
+    shared = {lease: one.locked for lease, one in renewed.items() if one.lapses_at and one.locked}
     if shared:
-        answers = yield Ask([lock_call(context, lease) for lease in shared])
-        for lease, answer in zip(shared, answers, strict=True):
-            if not isinstance(answer, Locked):
+        answers = yield Ask([lock_call(context, locked) for locked in shared.values()])
+        # One that ended, or went on under another id, before it had its lock again would keep that
+        # from everybody.
+        again = _merged((yield Ask(renewals(context, list(shared)))))
+        left = []
+        for (lease, locked), answer in zip(shared.items(), answers, strict=True):
+            if not again[lease].lapses_at or again[lease].locked != locked:
+                left.append(locked)
+            elif not isinstance(answer, Locked):
                 found[lease] = None
-        # One that ended before it had its lock again would keep it from everybody.
-        again = yield Ask(renewals(context, shared))
-        ended = [
-            lease for reply in again for lease, (lapses_at, _) in reply.items() if not lapses_at
-        ]
-        if ended:
-            yield Ask(
-                [unlock_call(context, one.session_id, one.session_key, one.token) for one in ended]
-            )
+        if left:
+            yield Ask([unlock_call(context, t.session_id, t.session_key, t.token) for t in left])
     return found
+
+
+def _merged(replies: Sequence[Renewals]) -> Renewals:
+    return {lease: one for reply in replies for lease, one in reply.items()}
 
 
 def renewals(context: Context, leases: Sequence[Lease]) -> list[Call[Renewals]]:
@@ -56,9 +68,13 @@ def renewals(context: Context, leases: Sequence[Lease]) -> list[Call[Renewals]]:
             some = [lease for _, lease in mine[start : start + _TURNS_A_CALL]]
 
             def decode(reply: Sequence[bytes], some: Sequence[Lease] = some) -> Renewals:
+                answers = zip(reply[::3], reply[1::3], reply[2::3], strict=True)
                 return {
-                    lease: (None if lapses == b"lost" else from_ms(int(lapses)), id_home.decode())
-                    for lease, lapses, id_home in zip(some, reply[::2], reply[1::2], strict=True)
+                    lease: Renewed(
+                        None if lapses == b"lost" else from_ms(int(lapses)),
+                        replace(lease, session_id=SessionId(as_text(on))) if id_home else None,
+                    )
+                    for lease, (lapses, on, id_home) in zip(some, answers, strict=True)
                 }
 
             args = [part for one in some for part in (one.session_key, one.token, one.fence)]
@@ -67,16 +83,24 @@ def renewals(context: Context, leases: Sequence[Lease]) -> list[Call[Renewals]]:
     return calls
 
 
-def recover_lane(context: Context, session_key: SessionKey, revoked: str = "") -> Steps[None]:
-    """Look after one lane: its turn, if that lapsed or is ``revoked``, and who waits for it."""
+def recover_lane(
+    context: Context,
+    session_key: SessionKey,
+    revoked: str = "",
+    revoked_id: SessionId | Literal[""] = "",
+) -> Steps[None]:
+    """Look after one lane: its turn, if that lapsed, and who waits for it.
+
+    The lane is also taken from a turn that is ``revoked``, but only if it is on that session id.
+    """
     home = context.space.partition_of(session_key)
-    (recovered,) = yield Ask([_recover_call(context, home, session_key, revoked)])
+    (recovered,) = yield Ask([_recover_call(context, home, session_key, revoked, revoked_id)])
     yield from _unlock_lost(context, recovered.lost)
 
 
 def recover(context: Context, home: Partition) -> Steps[Recovered]:
     """Look after the turns of a partition that have lapsed, a bounded number of them."""
-    (recovered,) = yield Ask([_recover_call(context, home, "", "")])
+    (recovered,) = yield Ask([_recover_call(context, home)])
     yield from _unlock_lost(context, recovered.lost)
     found: Recovered = recovered
     return found
@@ -87,7 +111,7 @@ def recover_all(context: Context) -> Steps[list[Lost]]:
     homes: Sequence[Partition] = context.space.partitions
     lost: list[Lost] = []
     while homes:
-        found = yield Ask([_recover_call(context, home, "", "") for home in homes])
+        found = yield Ask([_recover_call(context, home) for home in homes])
         lost += [turn for recovered in found for turn in recovered.lost]
         homes = [home for home, one in zip(homes, found, strict=True) if one.more]
     yield from _unlock_lost(context, lost)
@@ -95,10 +119,14 @@ def recover_all(context: Context) -> Steps[list[Lost]]:
 
 
 def _recover_call(
-    context: Context, home: Partition, session_key: str, revoked: str
+    context: Context,
+    home: Partition,
+    session_key: str = "",
+    revoked: str = "",
+    revoked_id: str = "",
 ) -> Call[Recovered]:
     limit = context.config.suspend_after_interruptions
-    args = (_LANES_A_CALL, limit, session_key, revoked)
+    args = (_LANES_A_CALL, limit, session_key, revoked, revoked_id)
     return Call("recover_turns", (home.prefix, home.turns), args, read_recovered)
 
 

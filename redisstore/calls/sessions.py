@@ -23,10 +23,14 @@ from redisstore.keys import SessionKey
 from redisstore.source import SessionSource, build_session_key
 from redisstore.text import checked_text
 
+LONGEST_REASON = 256
 
-def _entry_of(
+
+def entry_of(
     session_key: SessionKey, redis_key: str
 ) -> Callable[[Sequence[bytes]], SessionEntry | None]:
+    """Return what reads a session from a reply, or that there is none."""
+
     def decode(reply: Sequence[bytes]) -> SessionEntry | None:
         return decode_entry(session_key, redis_key, reply) if reply else None
 
@@ -39,7 +43,7 @@ def entry_call(
     """Return a call that is answered with the session, or with nothing."""
     home, key = context.home(session_key)
     entry = home.entry(key)
-    return Call(script, (home.prefix, entry), tuple(args), _entry_of(key, entry))
+    return Call(script, (home.prefix, entry), tuple(args), entry_of(key, entry))
 
 
 def _flag_call(
@@ -136,7 +140,7 @@ def mark_resume_pending(
     context: Context, session_key: object, reason: str, conditions: Conditions
 ) -> Call[bool]:
     """Mark a session as interrupted."""
-    text = checked_text("reason", reason, max_bytes=256)
+    text = checked_text("reason", reason, max_bytes=LONGEST_REASON)
     args = (text, *repeatable(context, conditions))
     return _flag_call(context, "mark_resume_pending", session_key, args)
 
@@ -190,8 +194,7 @@ def set_model_override(
     conditions: Conditions,
 ) -> Call[bool]:
     """Set or clear the model of a session."""
-    fields = {} if override is None else encode_override(_checked_override(override))
-    check_size(fields, context.config.max_entry_bytes // 4)
+    fields = {} if override is None else encode_override(checked_override(context, override))
     args = (
         fields.get("override_model", ""),
         fields.get("override_provider", ""),
@@ -201,18 +204,22 @@ def set_model_override(
     return _flag_call(context, "set_model_override", session_key, args)
 
 
-def _checked_override(override: ModelOverride | Mapping[str, str]) -> ModelOverride:
-    if isinstance(override, ModelOverride):
-        return override
-    if not isinstance(override, Mapping):
-        raise InvalidInput("override", f"must be a mapping, not {type(override).__name__}")
+def checked_override(
+    context: Context, override: ModelOverride | Mapping[str, str], field: str = "override"
+) -> ModelOverride:
+    """Check a model override: what it holds, also that it holds no credential, and its size."""
+    given = override.model_dump() if isinstance(override, ModelOverride) else override
+    if not isinstance(given, Mapping):
+        raise InvalidInput(field, f"must be a mapping, not {type(given).__name__}")
     try:
-        return ModelOverride.model_validate(dict(override))
+        checked = ModelOverride.model_validate(dict(given))
     except ValidationError as error:
         # Without pydantic's own text: it repeats the input, which may be a credential.
         first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(["override", *map(str, first["loc"])])
+        where = ".".join([field, *map(str, first["loc"])])
         raise InvalidInput(where, first["msg"]) from None
+    check_size(encode_override(checked), context.config.max_entry_bytes // 4)
+    return checked
 
 
 def delete(context: Context, session_key: object, conditions: Conditions) -> Call[bool]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from redisstore.calls import sessions
-from redisstore.calls.call import Ask, Call, Conditions, Context, Lease, Steps
+from redisstore.calls.call import Ask, Call, Conditions, Context, Lease, Steps, one
 from redisstore.calls.locks import lock_call, unlock_call
 from redisstore.entry import SessionEntry
 from redisstore.keys import Partition, SessionId, SessionKey
@@ -26,7 +26,7 @@ def switch(
         context,
         session_key,
         wanted,
-        lambda id_home: sessions.switch(context, session_key, wanted, conditions, id_home),
+        lambda id_home: one(sessions.switch(context, session_key, wanted, conditions, id_home)),
     )
 
 
@@ -34,31 +34,26 @@ def bind(
     context: Context,
     session_key: object,
     session_id: SessionId | None,
-    final: Callable[[str], Call[SessionEntry | None]],
+    final: Callable[[str], Steps[SessionEntry | None]],
 ) -> Steps[SessionEntry | None]:
-    """Settle who shares an id, and bind by the call made for where its lock is; ``None``: no id."""
+    """Settle who shares an id, and bind by the steps for where its lock is; ``None``: no id."""
     if session_id is None or context.space.partition_count == 1:
-        return _ask(final(""))
+        return final("")
     look = sessions.get(context, session_key)
     last = final(context.space.home_of_id(session_id).prefix)
-    return _share_and_ask(context, look, session_id, last)
+    return _share_and_bind(context, look, session_id, last)
 
 
-def _ask(final: Call[SessionEntry | None]) -> Steps[SessionEntry | None]:
-    bound: list[SessionEntry | None] = yield Ask([final])
-    return bound[0]
-
-
-def _share_and_ask(
+def _share_and_bind(
     context: Context,
     look: Call[SessionEntry | None],
     session_id: SessionId,
-    final: Call[SessionEntry | None],
+    last: Steps[SessionEntry | None],
 ) -> Steps[SessionEntry | None]:
     (before,) = yield Ask([look])
     if before is not None and before.session_id != session_id:
         yield from share(context, session_id)
-    return (yield from _ask(final))
+    return (yield from last)
 
 
 def share(context: Context, session_id: SessionId) -> Generator[Ask, Any, None]:

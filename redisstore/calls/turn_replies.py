@@ -76,6 +76,8 @@ class Ended:
     handed: bool
     """Whether a turn that waited has the lane now, for a moment, to claim it."""
     id_home: str
+    session_id: SessionId
+    """Of the conversation at its end: it may have gone on under another id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +163,14 @@ def _field(flat: Sequence[bytes], name: bytes) -> str:
 
 def read_ended(session_key: SessionKey, redis_key: str, reply: Sequence[Any]) -> Ended:
     """Read what ``end_turn`` answers."""
-    entry = decode_entry(session_key, redis_key, reply[3]) if reply[3] else None
-    return Ended(entry, reply[0] == b"stale", reply[1] == b"1", reply[2].decode())
+    outcome, handed, id_home, session_id, flat = reply
+    return Ended(
+        entry=decode_entry(session_key, redis_key, flat) if flat else None,
+        stale=outcome == b"stale",
+        handed=handed == b"1",
+        id_home=id_home.decode(),
+        session_id=SessionId(session_id.decode()),
+    )
 
 
 def read_abandoned(reply: Sequence[bytes]) -> Abandoned:

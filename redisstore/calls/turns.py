@@ -169,22 +169,32 @@ def _lock(
     context: Context, wanted: Request, running: Running, until: float, clock: Callable[[], float]
 ) -> Steps[tuple[Running, float]]:
     """Lock the session id of a turn that has its lane; while it waits, the lane is renewed."""
-    lease = lease_of(wanted, running)
-    home = context.space.home_of_id(lease.session_id)
+    lease, revoked = lease_of(wanted, running), ""
     limit = context.config.turn_queue_limit if wanted.wait else 0
-    revoked = ""
     while True:
         asked_at = clock()
         lock = lock_call(context, lease, limit=limit, revoked=revoked)
         renewed, answer = yield Ask([*renewals(context, [lease]), lock])
-        if renewed[lease][0] is None:
+        lapses_at, locked = renewed[lease].lapses_at, renewed[lease].locked
+        if lapses_at is None or locked != lease:
             yield Ask([unlock_call(context, lease.session_id, lease.session_key, lease.token)])
-            raise TurnLost(f"the turn lost {wanted.session_key} while it waited for its session")
+            if lapses_at is None:
+                raise TurnLost(
+                    f"the turn lost {wanted.session_key} while it waited for its session"
+                )
+            # Its conversation has gone on under another id.
+            (again,) = yield Ask([_begin(context, wanted)])
+            if not isinstance(again, Running):
+                continue
+            if locked is None:
+                return again, asked_at
+            running, lease, revoked = again, locked, ""
+            continue
         if isinstance(answer, Locked):
             return replace(running, session_fence=answer.fence), asked_at
         if isinstance(answer, LockLapsed):
             # Its holder must be refused in its own partition before the lock is another's.
-            yield from recover_lane(context, answer.session_key, revoked=answer.token)
+            yield from recover_lane(context, answer.session_key, answer.token, lease.session_id)
             revoked = answer.token
         elif answer.kind != "waiting" or clock() >= until:
             yield Ask([unlock_call(context, lease.session_id, lease.session_key, lease.token)])
@@ -192,6 +202,7 @@ def _lock(
             raise _busy(wanted, answer)
         else:
             patience = min(until - clock(), context.config.turn_lease_ttl / 3)
+            home = context.space.home_of_id(lease.session_id)
             yield Wait(home.wake(wanted.token), _wait(answer, patience))
 
 
@@ -222,7 +233,7 @@ def end(
     answers: list[Ended] = yield Ask([call])
     (ended,) = answers
     if ended.id_home:
-        yield Ask([unlock_call(context, lease.session_id, lease.session_key, lease.token)])
+        yield Ask([unlock_call(context, ended.session_id, lease.session_key, lease.token)])
     return ended
 
 

@@ -194,7 +194,9 @@ class SessionOperations(StoreBase):
         Not activity, and no reset. With another ``session_id`` the same conversation goes on under
         that, as after its history was compressed; a turn that runs goes on with it. Counters are
         overwritten: where several may count, ``update_session`` adds. ``None`` for an unknown key.
-        With several partitions, another ``session_id`` takes a few round trips.
+        With several partitions, or if others share it, another ``session_id`` takes a few round
+        trips. Raises ``TurnBusy``, and changes nothing, where a turn runs and the new id is in one
+        of another lane.
 
         ``redis-cli HGETALL '{redisstore}:entry:agent:main:telegram:dm:42'``
         """
