@@ -6,13 +6,15 @@ import json
 import re
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from pathlib import Path
 
 from redisstore.errors import InvalidInput
+from redisstore.transfer.layer import Layer, Row
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _MOST_DIGITS = 20
-_NOTE = "_"
+NOTE = "_"
 """What the names of notes begin with; a session key never does."""
 
 
@@ -29,7 +31,7 @@ def _decimal(digits: str) -> Decimal:
         return Decimal("NaN")
 
 
-_DECODER = json.JSONDecoder(parse_int=_whole, parse_float=_decimal, parse_constant=_decimal)
+DECODER = json.JSONDecoder(parse_int=_whole, parse_float=_decimal, parse_constant=_decimal)
 
 
 class Document:
@@ -38,7 +40,7 @@ class Document:
     def __init__(self, text: str) -> None:
         """Find the rows; raises ``json.JSONDecodeError`` where the text is no JSON object."""
         self._text = text
-        self._rows = [row for row in _places(text) if not row[0].startswith(_NOTE)]
+        self._rows = [row for row in _places(text) if not row[0].startswith(NOTE)]
 
     @classmethod
     def load(cls, path: Path) -> Document:
@@ -58,13 +60,20 @@ class Document:
         except RecursionError as error:
             raise InvalidInput("path", f"{path} is nested too deeply to be sessions") from error
 
-    def __len__(self) -> int:
-        return len(self._rows)
-
     def __iter__(self) -> Iterator[tuple[str, object]]:
         """Yield session key and row; the row can be any JSON value."""
         for key, at in self._rows:
-            yield key, _DECODER.raw_decode(self._text, at)[0]
+            yield key, self._value(at)
+
+    def layer(self) -> Layer:
+        """Return the rows by session key."""
+        layer: Layer = {}
+        for key, at in self._rows:
+            layer.setdefault(key, []).append(Row("sessions.json", partial(self._value, at)))
+        return layer
+
+    def _value(self, at: int) -> object:
+        return DECODER.raw_decode(self._text, at)[0]
 
 
 def _places(text: str) -> Iterator[tuple[str, int]]:
@@ -76,10 +85,10 @@ def _places(text: str) -> Iterator[tuple[str, int]]:
     while separator == ",":
         if text[at : at + 1] != '"':
             raise json.JSONDecodeError("Expecting a session key", text, at)
-        key, at = _DECODER.raw_decode(text, at)
+        key, at = DECODER.raw_decode(text, at)
         at = _expect(text, at, ":")
         yield key, at
-        _, at = _DECODER.raw_decode(text, at)
+        _, at = DECODER.raw_decode(text, at)
         at = _skip(text, at)
         separator = text[at : at + 1]
         at = _expect(text, at, ",}")

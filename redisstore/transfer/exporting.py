@@ -1,4 +1,4 @@
-"""From a store into ``sessions.json``.
+"""From a store into ``sessions.json``, or into a scope of a ``state.db``.
 
 A list that runs newest first misses what is touched before its turn, for that has moved to the
 front. So the export looks again until it finds nothing new; each session is written once.
@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
-from typing import TextIO
 from zoneinfo import ZoneInfo
 
 from redisstore.aio.store import AsyncSessionStore
 from redisstore.entry import SessionEntry
-from redisstore.errors import CorruptEntry
+from redisstore.errors import CorruptEntry, InvalidInput
 from redisstore.sync.store import SessionStore
 from redisstore.transfer.report import BadRow, ExportReport, OnProgress, printable
-from redisstore.transfer.target import replacing
+from redisstore.transfer.routing import is_database
+from redisstore.transfer.scope_target import replacing_scope
+from redisstore.transfer.target import Target, replacing_rows
 from redisstore.transfer.times import checked_zone
 from redisstore.transfer.writing import inexact, to_row
 
@@ -35,26 +35,33 @@ def export_file(
     path: str | PathLike[str],
     *,
     zone: ZoneInfo | str,
+    scope: str | None = None,
     on_progress: OnProgress | None = None,
 ) -> ExportReport:
-    """Write a store as the gateway's ``sessions.json``, newest first, one row a line.
+    """Write a store as the gateway reads it, newest first.
 
-    ``zone``: the time zone of the gateway that will read it (0.19 takes from the file only sessions
-    that its ``state.db`` lacks). The file is replaced as a whole, with mode 0600, or left as it
-    was. Each row is its session at one moment; for one moment of all of them, stop the writers.
-    Damaged sessions are left out and reported. Lists the store at least twice: one round trip a
-    page and partition.
+    Without ``scope``, ``path`` is a ``sessions.json``, which is replaced as a whole, with mode
+    0600, or left as it was; one row a line. hermes-agent 0.19 takes from it only sessions that its
+    ``state.db`` lacks. With ``scope``, the sessions directory of a gateway, ``path`` is a
+    ``state.db``, there already or not. Its table ``gateway_routing`` gets the rows of that scope in
+    place of those that are there, in one transaction; nothing else in it is touched.
+    ``zone``: the time zone of the gateway that will read it. Each row is its session at one
+    moment; for one moment of all of them, stop the writers. Damaged sessions are left out and
+    reported. Lists the store at least twice: one round trip a page and partition. An import gives
+    equal sessions, but for what the report calls inexact.
 
     Raises:
-        InvalidInput: the file can't be written; the zone is unknown.
+        InvalidInput: the path can't be written; a database without a scope, or a scope without a
+            database; another process has the database open; the zone is unknown.
 
     """
     local = checked_zone(zone)
-    expected = store.count_sessions()
-    with _exporting(path, local, expected, on_progress) as run:
+    with _target(Path(path), scope) as target:
+        run = _Export(target, local, store.count_sessions(), on_progress)
         while run.looks_again():
             for entry in store.list_sessions(on_damaged=run.leave_out):
                 run.write(entry)
+        run.finish()
     return run.report()
 
 
@@ -63,25 +70,39 @@ async def export_file_async(
     path: str | PathLike[str],
     *,
     zone: ZoneInfo | str,
+    scope: str | None = None,
     on_progress: OnProgress | None = None,
 ) -> ExportReport:
     """Do what ``export_file`` does, for asyncio; writing to the disk is not awaited."""
     local = checked_zone(zone)
-    expected = await store.count_sessions()
-    with _exporting(path, local, expected, on_progress) as run:
+    with _target(Path(path), scope) as target:
+        run = _Export(target, local, await store.count_sessions(), on_progress)
         while run.looks_again():
             async for entry in store.list_sessions(on_damaged=run.leave_out):
                 run.write(entry)
+        run.finish()
     return run.report()
+
+
+def _target(path: Path, scope: str | None) -> AbstractContextManager[Target]:
+    if scope is not None:
+        return replacing_scope(path, scope)
+    if is_database(path):
+        raise InvalidInput(
+            "scope",
+            f"{path} is a database, and needs the sessions directory of its gateway, like"
+            " /home/me/.hermes/sessions",
+        )
+    return replacing_rows(path)
 
 
 class _Export:
     """One export on its way: what is written already, and what was left out."""
 
     def __init__(
-        self, file: TextIO, zone: ZoneInfo, expected: int, on_progress: OnProgress | None
+        self, target: Target, zone: ZoneInfo, expected: int, on_progress: OnProgress | None
     ) -> None:
-        self._file = file
+        self._target = target
         self._zone = zone
         self._expected = expected
         self._on_progress = on_progress
@@ -108,8 +129,7 @@ class _Export:
             self._left_out.append(BadRow(entry.session_key, f"a time has no local form: {error}"))
             return
         self._inexact.update(inexact(entry, row, self._zone))
-        self._file.write(",\n" if self._written else "{\n")
-        self._file.write(f"{json.dumps(entry.session_key)}: {json.dumps(row)}")
+        self._target(entry.session_key, json.dumps(row))
         self._written += 1
         if self._on_progress and self._written % _ROWS_A_REPORT == 0:
             self._on_progress(self._written, max(self._written, self._expected))
@@ -120,8 +140,7 @@ class _Export:
             self._left_out.append(BadRow(printable(damaged.key), printable(damaged.problem)))
 
     def finish(self) -> None:
-        """Close the JSON object."""
-        self._file.write("\n}\n" if self._written else "{}\n")
+        """Tell that all is written."""
         if self._on_progress:
             self._on_progress(self._written, self._written)
 
@@ -136,13 +155,3 @@ class _Export:
         known = len(self._seen)
         self._seen.add(key)
         return len(self._seen) > known
-
-
-@contextmanager
-def _exporting(
-    path: str | PathLike[str], zone: ZoneInfo, expected: int, on_progress: OnProgress | None
-) -> Iterator[_Export]:
-    with replacing(Path(path)) as file:
-        run = _Export(file, zone, expected, on_progress)
-        yield run
-        run.finish()

@@ -1,4 +1,4 @@
-"""From ``sessions.json`` into a store."""
+"""From a gateway's ``sessions.json``, ``state.db`` or home into a store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from redisstore.calls.imports import Verdict
 from redisstore.entry import SessionEntry
 from redisstore.errors import InvalidInput
 from redisstore.sync.store import SessionStore
-from redisstore.transfer.document import Document
+from redisstore.transfer.material import Material, gather
 from redisstore.transfer.reading import RowReader
 from redisstore.transfer.report import BadRow, ImportReport, OnProgress
 from redisstore.transfer.times import checked_zone
@@ -32,21 +32,29 @@ def import_file(
     path: str | PathLike[str],
     *,
     zone: ZoneInfo | str,
+    scope: str | None = None,
     on_progress: OnProgress | None = None,
 ) -> ImportReport:
-    """Take a gateway's ``sessions.json`` into a store. One round trip for 200 rows.
+    """Take a gateway's sessions into a store. One round trip for 200 rows.
 
-    ``zone``: the time zone of the file's naive times. A wall time that a clock change repeats is
+    ``path``: a ``sessions.json`` (hermes-agent 0.13 to 0.19); a ``state.db`` (0.19), also of a
+    gateway that runs, as it is at one moment; or the directory that has both, the gateway's home,
+    where the database wins and the file fills in what it lacks. ``scope``: the sessions directory
+    of one gateway, of several that share a database. Without, all of them are taken in; where they
+    have the same session key, the one that was active last.
+    ``zone``: the time zone of the rows' naive times. A wall time that a clock change repeats is
     its first occurrence; one that it skips is read with the offset from before the change.
-    An import changes nothing that is as new or newer, is not activity, and can be repeated. A bad
-    row is left out and reported, and the others go on. Keys that begin with ``_`` are notes.
+    An import changes nothing that is as new or newer, is not activity, and can be repeated: one
+    that was interrupted is simply run again. A bad row is left out and reported, and the others
+    go on. Keys of a file that begin with ``_`` are notes. An export gives the same rows back,
+    their times cut to milliseconds.
 
     Raises:
-        InvalidInput: the file can't be read or is no JSON object; the zone is unknown.
+        InvalidInput: the path can't be read, or is none of these; the zone or the scope is unknown.
 
     """
     local = checked_zone(zone)
-    run = _Import(Document.load(Path(path)), local, on_progress)
+    run = _Import(gather(Path(path), scope), local, on_progress)
     for entry, outcome in store.import_sessions(run.entries()):
         run.settle(entry, outcome)
     return run.report()
@@ -57,12 +65,13 @@ async def import_file_async(
     path: str | PathLike[str],
     *,
     zone: ZoneInfo | str,
+    scope: str | None = None,
     on_progress: OnProgress | None = None,
 ) -> ImportReport:
-    """Do what ``import_file`` does, for asyncio; the file is read in a thread."""
+    """Do what ``import_file`` does, for asyncio; the path is read in a thread."""
     local = checked_zone(zone)
-    document = await asyncio.to_thread(Document.load, Path(path))
-    run = _Import(document, local, on_progress)
+    material = await asyncio.to_thread(gather, Path(path), scope)
+    run = _Import(material, local, on_progress)
     async for entry, outcome in store.import_sessions(run.entries()):
         run.settle(entry, outcome)
     return run.report()
@@ -71,49 +80,51 @@ async def import_file_async(
 class _Import:
     """One import on its way: which rows are still to come, and what became of the others."""
 
-    def __init__(self, document: Document, zone: ZoneInfo, on_progress: OnProgress | None) -> None:
-        self._document = document
+    def __init__(self, material: Material, zone: ZoneInfo, on_progress: OnProgress | None) -> None:
+        self._material = material
         self._reader = RowReader(zone)
         self._on_progress = on_progress
         self._verdicts: Counter[Verdict] = Counter()
-        self._bad: list[BadRow] = []
+        self._bad = list(material.bad)
+        self._passed_over: list[BadRow] = []
         self._done = 0
 
     def entries(self) -> Iterator[SessionEntry]:
         """Yield the rows that are good, one by one as they are asked for."""
-        for key, row in self._document:
-            entry = self._reader.read(key, row)
-            if isinstance(entry, BadRow):
-                self._leave_out(entry)
+        for key in self._material:
+            reading = self._material.read(key, self._reader)
+            self._bad += reading.bad
+            self._passed_over += reading.passed_over
+            if reading.entry is None:
+                self._advance()
             else:
-                yield entry
+                yield reading.entry
 
     def settle(self, entry: SessionEntry, outcome: Verdict | InvalidInput) -> None:
         """Count what the store made of an entry."""
         if isinstance(outcome, InvalidInput):
-            self._leave_out(BadRow(entry.session_key, str(outcome)))
+            self._bad.append(BadRow(entry.session_key, str(outcome)))
         elif outcome in _REFUSED:
-            self._leave_out(BadRow(entry.session_key, _REFUSED[outcome]))
+            self._bad.append(BadRow(entry.session_key, _REFUSED[outcome]))
         else:
             self._verdicts[outcome] += 1
-            self._advance()
+        self._advance()
 
     def report(self) -> ImportReport:
+        taken = self._verdicts.total()
         return ImportReport(
             created=self._verdicts["created"],
             updated=self._verdicts["updated"],
             kept=self._verdicts["kept"],
             bad=tuple(self._bad),
+            passed_over=tuple(self._passed_over),
             not_carried_over=MappingProxyType(dict(self._reader.not_carried_over)),
-            total=len(self._document),
+            scopes=MappingProxyType(dict(self._material.scopes)),
+            total=taken + len(self._bad) + len(self._passed_over),
         )
-
-    def _leave_out(self, row: BadRow) -> None:
-        self._bad.append(row)
-        self._advance()
 
     def _advance(self) -> None:
         self._done += 1
-        total = len(self._document)
+        total = len(self._material)
         if self._on_progress and (self._done % _ROWS_A_REPORT == 0 or self._done == total):
             self._on_progress(self._done, total)

@@ -1,13 +1,15 @@
 """One row of the file as an entry: checked field by field, with the gateway's own leniency.
 
 ``null`` is absent, as in the gateway; so is an empty id, and an id that is a number is its digits.
+What the gateway does without, rather than without the row, is absent too if it can't be read: the
+platform, the origin as a whole, the interruption mark's time, the model override.
 Rules: ``SessionEntry.from_dict`` and ``SessionSource.from_dict`` of hermes-agent 0.13 and 0.19.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, TypeVar, cast
@@ -20,6 +22,7 @@ from pydantic import (
     Field,
     StrictBool,
     StrictInt,
+    TypeAdapter,
     ValidationError,
     ValidationInfo,
 )
@@ -96,6 +99,8 @@ class _Row(_Part):
     resume_reason: Text = ""
     last_resume_marked_at: _Moment | None = None
     replica: Text = ""
+    interruptions: _Count = 0
+    previous_session_id: Identifier | None = None
 
 
 class _Origin(_Part):
@@ -113,12 +118,21 @@ class _Origin(_Part):
     guild_id: _Id = None
     parent_chat_id: _Id = None
     message_id: _Id = None
+    profile: _Id = None
+    auto_thread_created: StrictBool = False
+    auto_thread_initial_name: Text = ""
 
 
 class _Override(_Part):
     model: _Id = None
     provider: _Id = None
     base_url: _Id = None
+
+
+_DISPENSABLE: dict[str, TypeAdapter[Any]] = {
+    "platform": TypeAdapter(_Platform),
+    "last_resume_marked_at": TypeAdapter(_Moment | None),
+}
 
 
 class RowReader:
@@ -141,7 +155,7 @@ class RowReader:
         finalized = row.pop("memory_flushed", None)
         if finalized is not None:
             row.setdefault("expiry_finalized", finalized)
-        extra: list[str] = []
+        extra = list(self._without_unreadable(row))
         origin = self._origin(row.pop("origin", None), extra)
         override = self._override(row.pop("model_override", None), extra)
         fields = self._checked(_Row, row, extra)
@@ -154,7 +168,8 @@ class RowReader:
         return entry
 
     def _origin(self, value: object, extra: list[str]) -> SessionSource | None:
-        if value is None:
+        if not isinstance(value, dict):
+            extra += [] if value is None else ["origin"]
             return None
         origin = _object("origin", value)
         scope, guild = origin.pop("scope_id", None), origin.get("guild_id")
@@ -168,9 +183,24 @@ class RowReader:
         if value is None:
             return None
         prefix = "model_override."
-        fields = self._checked(_Override, _object("model_override", value), extra, prefix)
-        override = _built(ModelOverride, fields, prefix)
+        unknown: list[str] = []
+        try:
+            fields = self._checked(_Override, _object("model_override", value), unknown, prefix)
+            override = _built(ModelOverride, fields, prefix)
+        except InvalidInput as error:
+            extra.append(error.field)
+            return None
+        extra += unknown
         return override if override != ModelOverride() else None
+
+    def _without_unreadable(self, row: dict[str, Any]) -> Iterator[str]:
+        """Take out, and name, what the row can do without and can't be read."""
+        for name, kind in _DISPENSABLE.items():
+            try:
+                kind.validate_python(row.get(name), context=self._zone)
+            except ValidationError:
+                del row[name]
+                yield name
 
     def _checked(
         self, kind: type[_Part], values: Mapping[str, object], extra: list[str], prefix: str = ""

@@ -1,26 +1,46 @@
-"""A file that is replaced as a whole or not at all."""
+"""A ``sessions.json`` that is replaced as a whole or not at all."""
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, TypeAlias
 
 from redisstore.errors import InvalidInput
 
+Target: TypeAlias = Callable[[str, str], None]
+"""Takes one row after another: the session key, and the row as JSON."""
+
 
 @contextmanager
-def replacing(path: Path) -> Iterator[TextIO]:
-    """Write a new file beside the old one and put it in its place at the end, synced, mode 0600.
-
-    After an error the old file is as it was. A symbolic link stays, and its file is replaced.
+def replacing_rows(path: Path) -> Iterator[Target]:
+    """Write rows as one JSON object, one row a line, in place of the file that is there.
 
     Raises:
         InvalidInput: the file can't be written, or what is there is not a file.
 
+    """
+    with _replacing(path) as file:
+        separator = "{\n"
+
+        def write(key: str, row: str) -> None:
+            nonlocal separator
+            file.write(f"{separator}{json.dumps(key)}: {row}")
+            separator = ",\n"
+
+        yield write
+        file.write("{}\n" if separator == "{\n" else "\n}\n")
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[TextIO]:
+    """Write a new file beside the old one and put it in its place at the end, synced, mode 0600.
+
+    After an error the old file is as it was. A symbolic link stays, and its file is replaced.
     """
     goal = Path(os.path.realpath(path))
     if goal.exists() and not goal.is_file():

@@ -1,7 +1,8 @@
-"""One entry as a row of the file, as hermes-agent 0.19 writes it.
+"""One entry as a row, as hermes-agent 0.19 writes it to its file and its database.
 
-``replica`` and ``origin.is_bot`` stand in it for a later import; the gateway passes them over, as
-0.13 does the fields about automatic resets and the model override, which it does not know.
+``origin.is_bot`` and the fields that only redisstore has stand in it for a later import; the
+gateway passes them over, as 0.13 does those about automatic resets, profiles, automatic threads and
+the model override, which it does not know.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ _AS_THEY_ARE = (
     "auto_reset_reason",
     "reset_had_activity",
 )
+OF_OURS = ("replica", "interruptions", "previous_session_id")
+"""Fields that no gateway writes."""
 _ORIGIN_ALWAYS = (
     "platform",
     "chat_name",
@@ -48,7 +51,16 @@ _ORIGIN_ALWAYS = (
     "thread_id",
     "chat_topic",
 )
-_ORIGIN_IF_SET = ("user_id_alt", "chat_id_alt", "parent_chat_id", "message_id", "is_bot")
+_ORIGIN_IF_SET = (
+    "user_id_alt",
+    "chat_id_alt",
+    "parent_chat_id",
+    "message_id",
+    "is_bot",
+    "profile",
+    "auto_thread_created",
+    "auto_thread_initial_name",
+)
 
 
 def to_row(entry: SessionEntry, zone: ZoneInfo) -> dict[str, Any]:
@@ -64,8 +76,7 @@ def to_row(entry: SessionEntry, zone: ZoneInfo) -> dict[str, Any]:
         row[name] = None if moment is None else to_file(moment, zone)
     row |= {name: getattr(entry, name) for name in _AS_THEY_ARE}
     row["estimated_cost_usd"] = float(entry.estimated_cost_usd)
-    if entry.replica is not None:
-        row["replica"] = entry.replica
+    row |= {name: value for name in OF_OURS if (value := getattr(entry, name))}
     if entry.model_override is not None:
         row["model_override"] = entry.model_override.model_dump(exclude_none=True)
     if entry.origin is not None:
@@ -77,7 +88,8 @@ def _origin(source: SessionSource) -> dict[str, Any]:
     # The gateway can't do without a chat id, and takes an empty one as unknown.
     origin: dict[str, Any] = {"chat_id": source.chat_id or ""}
     origin |= {name: getattr(source, name) for name in _ORIGIN_ALWAYS}
-    origin |= {name: value for name in _ORIGIN_IF_SET if (value := getattr(source, name))}
+    given = {name: getattr(source, name) for name in _ORIGIN_IF_SET}
+    origin |= {name: value for name, value in given.items() if value not in (None, False)}
     if source.guild_id is not None:
         # 0.19 reads the first name, 0.13 the second.
         origin |= {"scope_id": source.guild_id, "guild_id": source.guild_id}

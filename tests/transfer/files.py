@@ -11,15 +11,20 @@ from redisstore import SessionKey, SessionStore
 from redisstore.transfer import (
     ExportReport,
     ImportReport,
+    VerifyReport,
     export_file,
     export_file_async,
     import_file,
     import_file_async,
+    verify_file,
+    verify_file_async,
 )
 from tests.faces import Blocking
 
 DATA = Path(__file__).parents[1] / "data"
 GATEWAY_FILE = DATA / "hermes-0.19" / "sessions.json"
+GATEWAY_DATABASE = DATA / "hermes-0.19" / "state.db"
+GATEWAY_SCOPE = "/var/lib/hermes/sessions"
 KEY = SessionKey("agent:main:telegram:dm:42")
 Row: TypeAlias = dict[str, Any]
 Put: TypeAlias = Callable[[object], Path]
@@ -48,6 +53,14 @@ def carry_in(store: SessionStore, path: Path, zone: str = "UTC", **options: Any)
         work = import_file_async(face._store, path, zone=zone, **options)
         return face._loop.run_until_complete(work)
     return import_file(store, path, zone=zone, **options)
+
+
+def compare(store: SessionStore, path: Path, zone: str = "UTC", **options: Any) -> VerifyReport:
+    face: object = store
+    if isinstance(face, Blocking):
+        work = verify_file_async(face._store, path, zone=zone, **options)
+        return face._loop.run_until_complete(work)
+    return verify_file(store, path, zone=zone, **options)
 
 
 def carry_out(store: SessionStore, path: Path, zone: str = "UTC", **options: Any) -> ExportReport:
@@ -114,5 +127,8 @@ FULL = row(
         "parent_chat_id": "41",
         "message_id": "m1",
         "is_bot": True,
+        "profile": "work",
+        "auto_thread_created": True,
+        "auto_thread_initial_name": "D",
     },
 )

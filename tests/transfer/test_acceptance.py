@@ -18,7 +18,7 @@ from redisstore.fields import to_ms
 from redisstore.scripts import directory, library
 from tests.conftest import Sites
 from tests.servers import BACKEND_NAMES, missing
-from tests.transfer.files import Row, carry_in
+from tests.transfer.files import DATA, Row, carry_in
 
 
 @pytest.fixture
@@ -27,16 +27,28 @@ def expected(generation: Path) -> Row:
     return found
 
 
+@pytest.fixture(params=["0.13/sessions.json", "0.19/sessions.json", "0.19/state.db"])
+def written(request: pytest.FixtureRequest) -> Path:
+    """Return what a gateway has written, in each form that there is."""
+    return DATA / f"hermes-{request.param}"
+
+
 @pytest.fixture
 def cutoff(expected: Row) -> datetime:
+    return _cutoff(expected)
+
+
+def _cutoff(expected: Row) -> datetime:
     now = datetime.fromisoformat(expected["now"]).replace(tzinfo=ZoneInfo(expected["timezone"]))
     return now - timedelta(days=expected["max_age_days"])
 
 
 def test_a_prune_after_an_import_removes_what_the_gateway_would(
-    store: SessionStore, generation: Path, expected: Row, cutoff: datetime
+    store: SessionStore, written: Path
 ) -> None:
-    report = carry_in(store, generation / "sessions.json", expected["timezone"])
+    expected = json.loads((written.parent / "expected_prune.json").read_text())
+    cutoff = _cutoff(expected)
+    report = carry_in(store, written, expected["timezone"])
     assert (report.created, report.total, report.bad) == (600, 600, ())
     assert report.not_carried_over == {}
     for key in expected["active_session_keys"]:

@@ -53,11 +53,11 @@ def test_the_earlier_name_of_the_finalized_flag_is_known(local: SessionStore, pu
 
 
 def test_what_has_no_place_is_counted_by_name(local: SessionStore, put: Put) -> None:
-    source = {"platform": "x", "profile": "work", "scope_id": "a", "guild_id": "b"}
+    source = {"platform": "x", "mood": "good", "scope_id": "a", "guild_id": "b"}
     odd = row(origin=source, model_override={"model": "m", "api_key": "k"}, mood="good", gone=None)
     report = import_file(local, put({KEY: odd, "bad": odd}), zone="UTC")
     assert report.not_carried_over == {
-        "origin.profile": 1,
+        "origin.mood": 1,
         "origin.guild_id": 1,
         "model_override.api_key": 1,
         "mood": 1,
@@ -88,7 +88,6 @@ BAD_ROWS: dict[str, tuple[object, str]] = {
     "date before time": (row(created_at="0001-01-01T00:00:00+14:00"), "created_at"),
     "date after time": (row(created_at="9999-12-31T23:59:59-14:00"), "created_at"),
     "date in the future": (row(updated_at="9998-01-01T00:00:00"), "updated_at"),
-    "bad mark": (row(last_resume_marked_at="?"), "last_resume_marked_at"),
     "text as counter": (row(input_tokens="5"), "input_tokens"),
     "flag as counter": (row(output_tokens=True), "output_tokens"),
     "fraction as counter": (row(total_tokens=1.5), "total_tokens"),
@@ -105,19 +104,11 @@ BAD_ROWS: dict[str, tuple[object, str]] = {
     "number as name": (row(display_name=5), "display_name"),
     "surrogate in name": (row(display_name="a\udfff"), "display_name"),
     "surrogate in origin": (origin(chat_name="\ud800"), "origin.chat_name"),
-    "odd platform": (row(platform="tele gram"), "platform"),
     "odd chat type": (row(chat_type="a:b"), "chat_type"),
-    "origin is text": (row(origin="telegram"), "origin"),
     "origin without platform": (row(origin={"chat_id": "4"}), "origin.platform"),
     "odd platform in origin": (origin(platform="a b"), "origin.platform"),
     "odd chat type in origin": (origin(chat_type=""), "origin.chat_type"),
     "flag as id": (origin(user_id=True), "origin.user_id"),
-    "override is text": (row(model_override="gpt"), "model_override"),
-    "odd override": (row(model_override={"model": []}), "model_override.model"),
-    "secret in override": (
-        row(model_override={"base_url": "https://u:p@h/"}),
-        "model_override.base_url",
-    ),
     "huge entry": (row(display_name="x" * 40_000), "display_name"),
 }
 
@@ -135,6 +126,31 @@ def test_a_bad_row_is_named_and_the_others_go_on(
     assert problem.startswith(f"{field}: ")
     assert local.get_session(KEY) is None
     assert local.get_session(SessionKey(good)) is not None
+
+
+UNREADABLE_PARTS: dict[str, tuple[dict[str, object], str]] = {
+    "odd platform": ({"platform": "tele gram"}, "platform"),
+    "number as platform": ({"platform": 5}, "platform"),
+    "bad mark": ({"last_resume_marked_at": "?"}, "last_resume_marked_at"),
+    "origin is text": ({"origin": "telegram"}, "origin"),
+    "override is text": ({"model_override": "gpt"}, "model_override"),
+    "odd override": ({"model_override": {"model": []}}, "model_override.model"),
+    "secret in override": (
+        {"model_override": {"base_url": "https://u:p@h/"}},
+        "model_override.base_url",
+    ),
+}
+
+
+@pytest.mark.parametrize(("parts", "field"), UNREADABLE_PARTS.values(), ids=UNREADABLE_PARTS)
+def test_what_the_gateway_would_do_without_costs_no_row(
+    local: SessionStore, put: Put, parts: dict[str, object], field: str
+) -> None:
+    report = import_file(local, put({KEY: row(**parts)}), zone="UTC")
+    assert (report.created, report.bad, report.not_carried_over) == (1, (), {field: 1})
+    entry = local.get_session(KEY)
+    assert entry is not None
+    assert getattr(entry, next(iter(parts))) is None
 
 
 def _bare_numbers(text: str) -> str:
