@@ -61,6 +61,7 @@ REFUSED: list[tuple[str, Callable[[SessionStore], object]]] = [
     ("display_name", lambda s: s.reset_session(KEY, "x" * 1_000_000)),
     ("override.api_key", lambda s: s.set_model_override(KEY, {"api_key": "sk-secret"})),
     ("override.model", lambda s: s.set_model_override(KEY, {"model": ""})),
+    ("display_name", lambda s: s.amend_session(KEY, {"display_name": ""})),
     ("override.base_url", lambda s: s.set_model_override(KEY, {"base_url": "https://a:b@c/"})),
     ("process_id", lambda s: s.take_hold(KEY, "")),
     ("ttl", lambda s: s.take_hold(KEY, "p", ttl=0)),
@@ -112,6 +113,9 @@ def test_good_arguments_are_sent(unreachable: SessionStore) -> None:
         {"platform": "telegram", "chat_type": "d m"},
         {"platform": "telegram", "is_bot": "yes"},
         {"platform": "telegram", "chat_name": "\ud800"},
+        {"platform": "telegram", "profile": ""},
+        {"platform": "telegram", "auto_thread_created": "yes"},
+        {"platform": "telegram", "auto_thread_initial_name": 5},
         {"platform": "telegram", "chatid": "misspelt"},
         {},
     ],
@@ -156,6 +160,11 @@ def test_strange_text_is_read_back_exactly(store: SessionStore, text: str) -> No
     assert switched is not None
     assert switched.session_id == text
     assert store.lookup_by_session_id(switched.session_id) == switched
+    named: Any = {"display_name": text, "resume_reason": text, "session_id": text + "'s next"}
+    amended = store.amend_session(entry.session_key, named)
+    assert amended is not None
+    assert (amended.display_name, amended.session_id) == (text, text + "'s next")
+    assert store.lookup_by_session_id(amended.session_id) == amended
     store.take_hold(entry.session_key, text)
     assert set(store.list_holds(entry.session_key)) == {text}
     assert [found.session_key for found in store.list_sessions()] == [entry.session_key]

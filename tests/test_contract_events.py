@@ -57,6 +57,8 @@ def test_each_operation_tells_what_it_did(store: SessionStore) -> None:
     fourth = store.reset_session(ADA)
     assert fourth is not None
     store.switch_session(ADA, SessionId("fifth"))
+    store.amend_session(ADA, {"display_name": "Ada", "resume_pending": True})
+    store.amend_session(ADA, {"session_id": SessionId("sixth")})
     store.delete_session(ADA)
     events = told(store)
     assert [
@@ -69,7 +71,8 @@ def test_each_operation_tells_what_it_did(store: SessionStore) -> None:
         ("reset", third.session_id, second.session_id, "suspended"),
         ("reset", fourth.session_id, third.session_id, "fresh"),
         ("switched", "fifth", fourth.session_id, None),
-        ("deleted", "fifth", None, None),
+        ("switched", "sixth", "fifth", "continued"),
+        ("deleted", "sixth", None, None),
     ]
     assert {event.session_key for event in events} == {ADA}
     assert events[0].replica == "tester"

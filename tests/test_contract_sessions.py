@@ -77,6 +77,9 @@ def test_all_of_a_source_is_kept(store: SessionStore) -> None:
         guild_id="g",
         parent_chat_id="p",
         message_id="m",
+        profile="work",
+        auto_thread_created=True,
+        auto_thread_initial_name="New thread",
     )
     assert current(store, store.get_or_create_session(source)).origin == source
 
@@ -265,9 +268,10 @@ def test_a_deleted_session_is_gone_everywhere(store: SessionStore, ada: SessionE
         lambda s, k, c: s.reset_session(k, **c),
         lambda s, k, c: s.switch_session(k, SessionId("other"), **c),
         lambda s, k, c: s.set_model_override(k, {"model": "m"}, **c),
+        lambda s, k, c: s.amend_session(k, {"display_name": "n"}, **c),
         lambda s, k, c: s.delete_session(k, **c),
     ],
-    ids=["update", "suspend", "mark", "clear", "reset", "switch", "override", "delete"],
+    ids=["update", "suspend", "mark", "clear", "reset", "switch", "override", "amend", "delete"],
 )
 def test_a_conditional_write_that_comes_too_late_changes_nothing(
     store: SessionStore, ada: SessionEntry, write: object

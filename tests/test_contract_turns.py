@@ -144,12 +144,14 @@ def test_any_write_can_be_made_under_a_turn(store: SessionStore) -> None:
     assert store.set_model_override(ADA, ModelOverride(model="m"), if_turn=turn)
     assert store.mark_resume_pending(ADA, "why", if_turn=turn)
     assert store.update_session(ADA, output_tokens=1, if_turn=turn)
+    assert store.amend_session(ADA, {"total_tokens": 1}, if_turn=turn)
     turn.end()
     later = begun(store)
     for write in (
         lambda: store.update_session(ADA, output_tokens=1, if_turn=turn),
         lambda: store.suspend_session(ADA, if_turn=turn),
         lambda: store.reset_session(ADA, if_turn=turn),
+        lambda: store.amend_session(ADA, {"total_tokens": 1}, if_turn=turn),
         lambda: store.delete_session(ADA, if_turn=turn),
     ):
         with pytest.raises(TurnLost):

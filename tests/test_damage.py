@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 
-from redisstore import CorruptEntry, LayoutMismatch, SessionStore, StoreConfig
+from redisstore import CorruptEntry, LayoutMismatch, SessionId, SessionStore, StoreConfig
 from tests.conftest import Sites
 from tests.entries import DAY, NOW, aged, key, put, source
 from tests.servers import BACKEND_NAMES
@@ -86,6 +86,7 @@ def test_a_damaged_entry_fails_alone_and_can_be_deleted(
         lambda: store.mark_resume_pending(bad),
         lambda: store.reset_session(bad),
         lambda: store.set_model_override(bad, {"model": "m"}),
+        lambda: store.amend_session(bad, {"display_name": "Bad", "session_id": SessionId("x")}),
     ):
         before = raw.dump(ENTRY)
         with pytest.raises(CorruptEntry, match="damaged"):
@@ -196,6 +197,7 @@ def test_fields_of_another_version_stay(store: SessionStore, raw: redis.Redis) -
     raw.hset(ENTRY, "from_the_future", "kept")
     store.get_or_create_session(source("bad"))
     store.reset_session(key("bad"))
+    store.amend_session(key("bad"), {"display_name": "Bad", "session_id": SessionId("x")})
     put(store, [aged("bad", -DAY / 2)])
     assert raw.hget(ENTRY, "from_the_future") == b"kept"
     assert list(store.audit()) == []
@@ -210,6 +212,7 @@ def test_a_late_write_after_a_delete_makes_no_half_entry(
     assert not store.suspend_session(bad)
     assert not store.mark_resume_pending(bad)
     assert not store.set_model_override(bad, {"model": "m"})
+    assert store.amend_session(bad, {"total_tokens": 1, "session_id": SessionId("x")}) is None
     assert store.reset_session(bad) is None
     assert raw.exists(ENTRY) == 0
     assert list(store.audit()) == []

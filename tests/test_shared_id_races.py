@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from redisstore import SessionId, SessionStore, StaleWrite, StoreConfig
-from redisstore.calls import turns
+from redisstore import SessionId, SessionStore, StaleWrite, StoreConfig, TurnBusy
+from redisstore.calls import amendments, leases, turns
+from redisstore.calls.call import Ask, Conditions, Steps
 from redisstore.calls.turn_replies import Running
 from tests.conftest import SITES, Site, Sites
 from tests.entries import key, source
@@ -59,6 +60,50 @@ def holder(store: SessionStore, session_id: SessionId) -> str:
     lock = store._opening.context.space.home_of_id(session_id).lock(session_id)
     client: Any = store._runner.connection.client
     return str(client.hget(lock, "token").decode())
+
+
+NEW = SessionId("20260101_000000_0123456789ab")
+
+
+class Halting:
+    """An operation of several calls that can be held between two of them."""
+
+    def __init__(self, store: SessionStore, steps: Steps[Any]) -> None:
+        self._runner, self._steps = store._runner, steps
+        self._replies: Any = None
+
+    def run(self, *, until: str = "") -> Any:
+        """Go on until that script was called, or to the end."""
+        while True:
+            try:
+                step = self._steps.send(self._replies)
+            except StopIteration as done:
+                return done.value
+            assert isinstance(step, Ask)
+            self._replies = self._runner.run_all(step.calls)
+            if any(call.script == until for call in step.calls):
+                return None
+
+
+def going_on(store: SessionStore, name: str) -> Halting:
+    """Let a lane's conversation go on under the new id."""
+    context = store._opening.context
+    steps = amendments.amend(context, key(name), {"session_id": NEW}, Conditions())
+    return Halting(store, steps)
+
+
+def lock_of(store: SessionStore, session_id: SessionId) -> Any:
+    home = store._opening.context.space.home_of_id(session_id)
+    client: Any = store._runner.connection.client
+    return client.hgetall(home.lock(session_id))
+
+
+def overdue(store: SessionStore, session_id: SessionId) -> None:
+    """Let the lock of a session id have lapsed."""
+    client: Any = store._runner.connection.client
+    client.zadd(
+        store._opening.context.space.home_of_id(session_id).prefix + "locks", {session_id: 1}
+    )
 
 
 @pytest.mark.parametrize(("first", "second"), [(ADA, BOB), (BOB, ADA)])
@@ -115,3 +160,69 @@ def test_a_turn_that_ran_before_its_session_was_shared_has_the_smaller_fence(
     fence = first.fence
     first.end()
     assert begun(store, BOB).fence > fence
+
+
+def test_a_lock_that_lapsed_before_the_lane_was_bound_is_not_relied_on(
+    store: SessionStore,
+) -> None:
+    """Whoever let the conversation go on was stopped between lock and lane."""
+    store.get_or_create_session(source(BOB))
+    store.switch_session(key(BOB), NEW)
+    turn = begun(store, ADA)
+    slow = going_on(store, ADA)
+    slow.run(until="lock_session_id")
+    overdue(store, NEW)
+    other = begun(store, BOB)
+    with pytest.raises(TurnBusy):
+        slow.run()
+    assert turn.update(output_tokens=1).session_id == turn.entry.session_id
+    other.update(output_tokens=1)
+    other.end()
+    store.amend_session(key(ADA), {"session_id": NEW})
+    with pytest.raises(TurnBusy):
+        begun(store, BOB)
+    turn.end(output_tokens=1)
+    begun(store, BOB).end()
+
+
+@pytest.mark.parametrize("followed", [False, True], ids=["alone", "followed by another"])
+def test_a_turn_that_ended_before_its_lane_was_bound_keeps_no_lock(
+    store: SessionStore, followed: bool
+) -> None:
+    store.get_or_create_session(source(BOB))
+    store.switch_session(key(BOB), NEW)
+    turn = begun(store, ADA)
+    slow = going_on(store, ADA)
+    slow.run(until="lock_session_id")
+    turn.end()
+    following = begun(store, ADA) if followed else None
+    slow.run()
+    assert bool(lock_of(store, NEW)) == followed
+    if following is not None:
+        with pytest.raises(TurnBusy):
+            begun(store, BOB)
+        following.end(output_tokens=1)
+    begun(store, BOB).end()
+
+
+def test_a_renewal_under_way_while_the_turn_goes_on_neither_loses_nor_locks_it(
+    store: SessionStore,
+) -> None:
+    old = shared(store)
+    turn = begun(store, ADA)
+    for other in (None, BOB):
+        context = store._opening.context
+        renewal = Halting(store, leases.renew(context, [turn.lease]))
+        renewal.run(until="renew_turns")
+        going_on(store, ADA).run()
+        bobs = begun(store, other) if other else None
+        assert renewal.run()[turn.lease] is not None
+        assert bool(lock_of(store, old)) == bool(bobs)
+        if bobs is not None:
+            bobs.end(output_tokens=1)
+        assert turn.update(output_tokens=1).session_id == NEW
+        if other is None:
+            turn.end()
+            store.amend_session(key(ADA), {"session_id": old})
+            turn = begun(store, ADA)
+    turn.end()

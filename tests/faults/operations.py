@@ -78,8 +78,14 @@ def _look_mark_bind(partitions: int) -> int:
     return 1 if partitions == 1 else partitions + 2
 
 
-def _handle(store: SessionStore) -> object:
+def _mid_turn(store: SessionStore) -> None:
     turn: Any = store.turn(source_of("1"), "m-1")
+    turn.__enter__()
+    turn._register.forget(turn)  # nobody renews it: that would be a call more
+
+
+def _handle(store: SessionStore, session_key: SessionKey | None = None) -> object:
+    turn: Any = store.turn(source_of("1"), "m-1", session_key=session_key)
     if isinstance(turn, AsyncTurn):  # undressed, where tasks are what is tested
         return _handled(turn)
     with turn:
@@ -131,6 +137,10 @@ OPERATIONS: Sequence[Operation] = (
         lambda s: s.get_or_create_session(source_of("1"), force_new=True),
     ),
     Operation(
+        "get_or_create_session, own key",
+        lambda s: s.get_or_create_session(source_of("1"), session_key=key_of("own")),
+    ),
+    Operation(
         "update_session",
         lambda s: s.update_session(
             KEY, 9, input_tokens=1, output_tokens=2, estimated_cost_usd="0.25"
@@ -158,7 +168,30 @@ OPERATIONS: Sequence[Operation] = (
         lambda s: s.switch_session(KEY, ID, if_version=_version),
         calls=_look_mark_bind,
     ),
+    Operation(
+        "amend_session",
+        lambda s: s.amend_session(
+            KEY, {"display_name": "name", "total_tokens": 1, "expiry_finalized": True}
+        ),
+    ),
+    Operation(
+        "amend_session, if_version",
+        lambda s: s.amend_session(KEY, {"input_tokens": 0}, if_version=_version),
+    ),
+    Operation(
+        "amend_session, another id",
+        lambda s: s.amend_session(KEY, {"session_id": ID}, if_version=_version),
+        calls=_look_mark_bind,
+    ),
+    Operation(
+        "amend_session, another id in mid-turn",
+        lambda s: s.amend_session(KEY, {"session_id": ID}),
+        _mid_turn,
+        # A turn that goes on under an id that may be shared has its lock before.
+        calls=lambda partitions: _look_mark_bind(partitions) + 2 * (partitions > 1),
+    ),
     Operation("turn", _handle, calls=lambda _: 2),
+    Operation("turn, own key", lambda s: _handle(s, OTHER), calls=lambda _: 2),
     Operation("turn, known message", _handle_again, _handle),
     _reading("list_turns", lambda s: s.list_turns(), streams=True, calls=_every),
     Operation("recover_turns", lambda s: s.recover_turns(), calls=_every),

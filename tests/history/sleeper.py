@@ -55,6 +55,9 @@ def main() -> None:
             "model": lambda: store.set_model_override(key, {"model": "m"}, if_turn=believer),
             "reset": lambda: store.reset_session(key, if_turn=believer),
             "switch": lambda: store.switch_session(key, SessionId("other"), if_turn=believer),
+            "amend": lambda: store.amend_session(
+                key, {"session_id": SessionId("other"), "total_tokens": 9}, if_turn=believer
+            ),
             "turn.update": lambda: turn.update(output_tokens=1),
             "turn.end": lambda: turn.end(output_tokens=1),
         }

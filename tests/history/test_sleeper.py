@@ -23,7 +23,7 @@ from .sleeper import LANE, MESSAGE, NAMESPACE
 ROOT = Path(__file__).parents[2]
 LEASE = 1.0
 WAYS = {
-    *("update past the turn", "end past the turn", "model", "reset", "switch"),
+    *("update past the turn", "end past the turn", "model", "reset", "switch", "amend"),
     *("turn.update", "turn.end"),
 }
 

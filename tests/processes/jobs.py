@@ -125,7 +125,7 @@ def stir(
                     made.append(("reset", key, reset.session_id))
             case 3:
                 own = SessionId(f"own {seed}.{len(made)}")
-                if store.switch_session(key, own):
+                if chance.choice(_TO_ANOTHER_ID)(store, key, own):
                     made.append(("switched", key, own))
             case 4:
                 bound = store.get_session(key)
@@ -136,6 +136,12 @@ def stir(
                 if bound and _applied(store.delete_session, key, bound.session_id):
                     made.append(("deleted", key, bound.session_id))
     return made
+
+
+_TO_ANOTHER_ID: tuple[Callable[[SessionStore, SessionKey, SessionId], object], ...] = (
+    lambda store, key, own: store.switch_session(key, own),
+    lambda store, key, own: store.amend_session(key, {"session_id": own}),
+)
 
 
 def _applied(change: Callable[..., bool], key: SessionKey, session_id: SessionId) -> bool:
@@ -160,6 +166,7 @@ _HARMLESS: tuple[Callable[[SessionStore, str], object], ...] = (
     lambda store, name: store.mark_resume_pending(key_of(name)),
     lambda store, name: store.clear_resume_pending(key_of(name)),
     lambda store, name: store.set_model_override(key_of(name), {"model": "small"}),
+    lambda store, name: store.amend_session(key_of(name), {"display_name": name}),
     lambda store, name: store.take_hold(key_of(name), "a process", ttl=1),
     lambda store, name: store.release_hold(key_of(name), "a process"),
     lambda store, _: store.suspend_recently_active(),
@@ -172,6 +179,7 @@ _DRASTIC: tuple[Callable[[SessionStore, str], object], ...] = (
     lambda store, name: store.suspend_session(key_of(name)),
     lambda store, name: store.reset_session(key_of(name)),
     lambda store, name: store.switch_session(key_of(name), _SHARED_ID),
+    lambda store, name: store.amend_session(key_of(name), {"session_id": _SHARED_ID}),
     lambda store, name: list(store.import_sessions([unused_since(name, _long_ago())])),
     lambda store, name: store.delete_session(key_of(name)),
     _hold_what_may_be_gone,
