@@ -56,6 +56,7 @@ def begin(
         delivery=delivery,
         session_key=KEY,
         session_id=session_id,
+        token=f"token-{delivery}",
         fence=fence or delivery,
         created=created,
         resumed=resumed,
@@ -93,4 +94,4 @@ def handle(
 
 def turn_left(fence: int | None) -> RunningTurn:
     """A turn that a killed replica has left in the store; without a fence it was not claimed."""
-    return RunningTurn(KEY, "gateway-1", "token", fence, ID, None, NOW, NOW, 0.0, True, 0)
+    return RunningTurn(KEY, "gateway-1", f"token-{fence}", fence, ID, None, NOW, NOW, 0.0, True, 0)

@@ -57,6 +57,16 @@ def test_sound_books_hold(ledger: Ledger) -> None:
     assert proof.no_lost_count(ledger, {}, SOUND).holds
 
 
+def test_a_cut_off_turn_on_a_shared_session_is_not_the_turn_after_itself(ledger: Ledger) -> None:
+    third = deliver(ledger, 3)
+    begin(ledger, 3, fence=30)  # its lane's is 3
+    ledger.note_killed("gateway-1", [third], [turn_left(3)])
+    deliver(ledger, 3, delivery=40)
+    begin(ledger, 40, "gateway-2", resumed=True)
+    answer(ledger, 40, "gateway-2")
+    assert proof.resumed_after_kills(ledger).holds
+
+
 def test_what_was_cut_off_and_then_answered_is_sound(cut_off: Ledger) -> None:
     deliver(cut_off, 3, delivery=4)
     begin(cut_off, 4, "gateway-2", resumed=True)

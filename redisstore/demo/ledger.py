@@ -62,6 +62,7 @@ class Fate:
 class SeenTurn:
     """A turn of a person, as its replica reports it."""
 
+    token: str
     fence: int
     begun_at: float
     resumed: bool
@@ -77,8 +78,9 @@ class Account:
     replicas: set[str] = field(default_factory=set)
     creators: list[str] = field(default_factory=list)
     turns: list[SeenTurn] = field(default_factory=list)
-    cut_off: list[int] = field(default_factory=list)
-    """Fences of the turns that ran in a replica when it was killed, as the store had them."""
+    cut_off: dict[str, int] = field(default_factory=dict)
+    """By token, the turns that ran in a replica when it was killed, with their fences as the store
+    had them: those of their lane. Where lanes share a session, a turn is told a larger one."""
     open: set[int] = field(default_factory=set)
     """The person's messages without an answer so far."""
 
@@ -143,7 +145,7 @@ class Ledger:
                 account.replicas.add(replica)
                 if report.created:
                     account.creators.append(replica)
-                turn = SeenTurn(report.fence, report.at, report.resumed)
+                turn = SeenTurn(report.token, report.fence, report.at, report.resumed)
                 account.turns.append(turn)
                 self._running[report.delivery] = turn
             case Answered():
@@ -176,14 +178,13 @@ class Ledger:
             if not fate.is_answered:
                 cut_off.add(delivery.message.number)
         # Some may be left from an earlier kill; those without a fence had not begun.
-        left = [
-            (turn.session_key, turn.fence)
-            for turn in turns
-            if turn.fence is not None and turn.fence not in self.account(turn.session_key).cut_off
-        ]
-        for session_key, fence in left:
-            self.account(session_key).cut_off.append(fence)
-        kill = Kill(replica, time.monotonic(), frozenset(cut_off), len(left))
+        left = 0
+        for turn in turns:
+            known = self.account(turn.session_key).cut_off
+            if turn.fence is not None and turn.token not in known:
+                known[turn.token] = turn.fence
+                left += 1
+        kill = Kill(replica, time.monotonic(), frozenset(cut_off), left)
         self.kills.append(kill)
         self._unmended.append(kill)
         return kill

@@ -110,7 +110,7 @@ def one_session_each(
     new = [people[key] for key in newcomers if key in people]
     for account in new:
         # Who created it may have been killed before it could say so.
-        unsaid = set(account.cut_off) - {turn.fence for turn in account.turns}
+        unsaid = set(account.cut_off) - {turn.token for turn in account.turns}
         if len(account.creators) != 1 and (account.creators or not unsaid):
             ids = ", ".join(account.session_ids)
             problems.append(f"{ids}: expected 1 creator, found {len(account.creators)}")
@@ -157,13 +157,15 @@ def resumed_after_kills(ledger: Ledger) -> Check:
     problems: list[str] = []
     for key, account in ledger.accounts.items():
         in_order = sorted(account.turns, key=lambda turn: turn.fence)
-        for fence in account.cut_off:
-            following = next((turn for turn in in_order if turn.fence > fence), None)
+        for token, fence in account.cut_off.items():
+            later = (turn for turn in in_order if turn.fence > fence and turn.token != token)
+            following = next(later, None)
             if following is None:
                 problems.append(f"{key}: no turn came after {fence}, which was cut off")
             elif not following.resumed:
                 problems.append(f"{key}: turn {following.fence} was not told that {fence} was lost")
-        unended = {turn.fence for turn in in_order if turn.ended_at is None} | {*account.cut_off}
+        unended = {turn.fence for turn in in_order if turn.ended_at is None}
+        unended |= {*account.cut_off.values()}
         problems += [
             f"{key}: turn {turn.fence} was told of a lost turn, but none before it was lost"
             for turn in in_order

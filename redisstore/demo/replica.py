@@ -37,6 +37,7 @@ def _begun(delivery: Delivery, turn: Turn | AsyncTurn) -> Begun:
         delivery=delivery.number,
         session_key=turn.session_key,
         session_id=turn.entry.session_id,
+        token=turn.token,
         fence=turn.fence,
         created=turn.created,
         resumed=turn.entry.resume_reason == "replica_lost",

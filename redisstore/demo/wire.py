@@ -50,6 +50,7 @@ class Begun(BaseModel):
     delivery: int
     session_key: SessionKey
     session_id: SessionId
+    token: str
     fence: int
     created: bool
     """Whether this very turn made the session."""
