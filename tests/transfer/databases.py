@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
-from contextlib import closing
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 SCOPE = "/srv/gateway/sessions"
@@ -44,3 +46,23 @@ def rows_of(path: Path, scope: str = SCOPE) -> dict[str, object]:
             "SELECT session_key, entry_json FROM gateway_routing WHERE scope = ?", (scope,)
         ).fetchall()
     return {key: json.loads(text) for key, text in found}
+
+
+@contextmanager
+def gateway(path: Path, *statements: str) -> Iterator[None]:
+    """Run a process that has a database open, as a gateway has, and has just done this to it."""
+    code = """
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("PRAGMA journal_mode=WAL")
+database.execute("SELECT count(*) FROM gateway_routing").fetchall()
+for statement in sys.argv[2:]:
+    database.execute(statement)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+    command = [sys.executable, "-c", code, str(path), *statements]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        yield

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from redisstore import InvalidInput, SessionKey, SessionStore
 from redisstore.transfer import import_file
-from tests.transfer.databases import CREATE, put_ended, put_table
+from tests.transfer.databases import CREATE, gateway, put_ended, put_table
 from tests.transfer.files import (
     GATEWAY_DATABASE,
     GATEWAY_FILE,
@@ -54,25 +51,6 @@ def test_reading_a_database_leaves_it_as_it_was(local: SessionStore, tmp_path: P
     import_file(local, path, zone="UTC")
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
-
-
-@contextmanager
-def gateway(path: Path, *statements: str) -> Iterator[None]:
-    """Run a process that has a database open, as a gateway has, and has just done this to it."""
-    code = """
-import sqlite3, sys
-database = sqlite3.connect(sys.argv[1], isolation_level=None)
-database.execute("PRAGMA journal_mode=WAL")
-for statement in sys.argv[2:]:
-    database.execute(statement)
-print("ready", flush=True)
-sys.stdin.read()
-"""
-    command = [sys.executable, "-c", code, str(path), *statements]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
-        yield
 
 
 def test_what_a_live_gateway_has_just_written_is_there(local: SessionStore, tmp_path: Path) -> None:
