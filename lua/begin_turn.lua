@@ -74,7 +74,7 @@ local turn_key, queue_key, turns_index = prefix .. 'turn:' .. session_key, prefi
 if redis.call('EXISTS', prefix .. 'op:' .. token) == 1 then
   return { 'ended' }
 end
-local turn = redis.call('HMGET', turn_key, 'token', 'fence', 'message_id', 'replica', 'created', 'reset_reason')
+local turn = redis.call('HMGET', turn_key, 'token', 'fence', 'message_id', 'replica', 'created', 'reset_reason', 'also ' .. message_id)
 local lapses = redis.call('ZSCORE', turns_index, session_key)
 local queue, myself = redis.call('LRANGE', queue_key, 0, -1), token .. ' ' .. message_id
 if turn[1] and not is_leased(lapses) or not turn[1] and queue[1] and queue[1] ~= myself then
@@ -86,7 +86,7 @@ end
 local place, done_at = nil, message_id ~= '' and redis.call('ZSCORE', prefix .. 'seen:' .. session_key, message_id)
 if done_at then
   return { 'duplicate', 'done', whole(done_at), '' }
-elseif message_id ~= '' and turn[1] ~= token and turn[3] == message_id then
+elseif message_id ~= '' and turn[1] ~= token and (turn[3] == message_id or turn[7]) then
   return { 'duplicate', 'running', whole(lapses), turn[4] }
 end
 for i, waiter in ipairs(queue) do

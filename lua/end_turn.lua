@@ -256,7 +256,7 @@ if fault then
   return fault
 end
 
-local turn = redis.call('HMGET', lane.hash, 'message_id', 'id_home', 'session_id')
+local turn = redis.call('HMGET', lane.hash, 'message_id', 'id_home', 'session_id', 'takes')
 remember((is_stale and 'stale ' or 'ended ') .. (turn[2] or '') .. ' ' .. (turn[3] or ''))
 if not is_stale then
   index_activity(policy, updated_at)
@@ -264,8 +264,14 @@ if not is_stale then
   redis.call('HDEL', entry_key, 'was_auto_reset', 'auto_reset_reason', 'reset_had_activity', 'is_fresh_reset', 'previous_session_id',
     'resume_pending', 'resume_reason', 'last_resume_marked_at', 'interruptions')
 end
-if turn[1] and turn[1] ~= '' then
-  redis.call('ZADD', seen_key, whole(now), turn[1])
+local done = turn[1] and turn[1] ~= '' and { whole(now), turn[1] } or {}
+for _, field in ipairs(turn[4] and redis.call('HKEYS', lane.hash) or {}) do
+  if string.sub(field, 1, 5) == 'also ' then
+    done[#done + 1], done[#done + 2] = whole(now), string.sub(field, 6)
+  end
+end
+if #done > 0 then
+  redis.call('ZADD', seen_key, unpack(done))
   redis.call('ZREMRANGEBYSCORE', seen_key, '-inf', whole(now - message_ttl_ms))
   redis.call('PEXPIRE', seen_key, whole(message_ttl_ms))
 end

@@ -26,6 +26,7 @@ from redisstore.calls import (
     leases,
     listing,
     locks,
+    messages,
     prune,
     recovery,
     replicas,
@@ -125,6 +126,7 @@ CALLS: dict[str, Callable[[], Call[Any]]] = {
     "suspend_session": lambda: sessions.suspend(CONTEXT, KEY, ANY),
     "switch_session": lambda: sessions.switch(CONTEXT, KEY, SessionId("s"), ANY),
     "take_job": lambda: jobs.take(CONTEXT, jobs.JOBS[0], "by-hand/0/1"),
+    "take_message": lambda: messages.take(CONTEXT, KEY, "m-2", None),
     "unlock_session_id": lambda: locks.unlock_call(CONTEXT, SessionId("s"), KEY, "t"),
     "update_session": lambda: sessions.update(CONTEXT, KEY, 1, Counters(input_tokens=1), ANY),
 }

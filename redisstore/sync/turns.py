@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from redisstore.calls import leases, running_turns, turns
+from redisstore.calls import leases, messages, running_turns, turns
+from redisstore.calls.call import HasLease
 from redisstore.calls.drain import Drained
 from redisstore.calls.running_turns import RunningTurn
 from redisstore.config import StoreConfig
@@ -61,6 +62,23 @@ class TurnOperations(StoreBase):
         """
         wanted = turns.request(self._opening.context, source, message_id, wait, session_key)
         return Turn(self._turns, wanted, self.config.turn_lease_ttl, on_lost)
+
+    def take_message(
+        self, session_key: SessionKey, message_id: str, *, if_turn: HasLease | None = None
+    ) -> bool:
+        """Take a message that gets no turn of its own; false if it is known already.
+
+        ``if_turn``: the turn that answers it as well; the message is done when that ends, and free
+        to be delivered again when it is given up or lost. Without one, as for a command, it is done
+        at once. ``message_id`` is remembered as that of a turn. One round trip.
+
+        Raises:
+            TurnLost: the turn had lost its session; the message was not taken.
+
+        ``redis-cli ZSCORE '{redisstore}:seen:agent:main:telegram:dm:42' m-2``
+
+        """
+        return self._run(lambda c: messages.take(c, session_key, message_id, if_turn))
 
     def list_turns(self) -> Iterator[RunningTurn]:
         """Yield the turns that run, on whichever replica; those whose lease lapses first in front.
