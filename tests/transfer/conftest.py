@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -22,8 +21,7 @@ def generation(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture
 def sessions(generation: Path) -> dict[str, Row]:
-    rows: dict[str, Row] = json.loads((generation / "sessions.json").read_text())
-    return {key: row for key, row in rows.items() if not key.startswith("_")}
+    return files.rows_in(generation / "sessions.json")
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from tests.transfer.files import Row
+
 SCOPE = "/srv/gateway/sessions"
 CREATE = """CREATE TABLE gateway_routing (
     scope TEXT NOT NULL DEFAULT '',
@@ -39,7 +41,7 @@ def put_ended(path: Path, reasons: Mapping[str, str | None]) -> None:
         database.executemany("INSERT INTO sessions VALUES (?, ?)", reasons.items())
 
 
-def rows_of(path: Path, scope: str = SCOPE) -> dict[str, object]:
+def rows_of(path: Path, scope: str = SCOPE) -> dict[str, Row]:
     """Return what the gateway's loader gets from its table."""
     with closing(sqlite3.connect(path)) as database:
         found: Iterable[tuple[str, str]] = database.execute(

@@ -78,6 +78,18 @@ def put(directory: Path, content: object) -> Path:
     return path
 
 
+def rows_in(path: Path) -> dict[str, Row]:
+    """Return what the gateway's loader gets from a file."""
+    rows: dict[str, Row] = json.loads(path.read_text())
+    return {key: row for key, row in rows.items() if not key.startswith("_")}
+
+
+def whole_ms(row: Row) -> Row:
+    """Return a row's times cut to milliseconds."""
+    times = {name: row[name] for name in ("created_at", "updated_at", "last_resume_marked_at")}
+    return {name: text and text[:-3] + "000" for name, text in times.items()}
+
+
 COUNTERS = {
     "input_tokens": 1,
     "output_tokens": 2,
