@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from redisstore import SessionStore
 from tests.cli.material import Run, document, lines, source
+from tests.transfer.databases import put_table
+from tests.transfer.files import GATEWAY_DATABASE, GATEWAY_SCOPE, row
+from tests.transfer.files import KEY as TAKEN
 
 
 def test_what_is_exported_can_be_imported_elsewhere(
@@ -47,7 +51,7 @@ def test_bad_rows_are_listed_one_by_one_and_the_others_imported(
     assert (report["created"], len(report["bad"]), report["total"]) == (1, 2, 3)
 
 
-@pytest.mark.parametrize("command", ["import", "export"])
+@pytest.mark.parametrize("command", ["import", "verify", "export"])
 @pytest.mark.parametrize("options", [(), ("--timezone", "Nowhere/Town"), ("--timezone", "")])
 def test_the_time_zone_of_a_file_has_to_be_named(
     run: Run, tmp_path: Path, command: str, options: tuple[str, ...]
@@ -64,3 +68,63 @@ def test_a_file_that_is_not_there_is_wrong_usage(run: Run, tmp_path: Path) -> No
     assert result.exit_code == 2
     assert result.stderr.count("\n") == 1
     assert run("export", "-", "--timezone", "UTC").exit_code == 2
+
+
+def test_a_database_is_imported_verified_and_exported(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    shutil.copy(GATEWAY_DATABASE, path)
+    what = (str(path), "--timezone", "UTC", "--scope", GATEWAY_SCOPE)
+    into = run("import", *what)
+    assert "created: 600" in into.stdout
+    assert f"scope: {GATEWAY_SCOPE} (rows: 600)" in into.stdout
+    verified = run("verify", *what)
+    assert (verified.exit_code, verified.stderr) == (0, "")
+    assert "equal: 600" in verified.stdout
+    assert "sessions written" in run("export", *what).stdout
+    assert document(run("verify", *what, "--json"))["equal"] == 600
+
+
+def test_what_differs_is_named_with_its_fields(
+    store: SessionStore, run: Run, tmp_path: Path
+) -> None:
+    file = (str(tmp_path / "sessions.json"), "--timezone", "UTC")
+    moved, changed, gone = (
+        store.get_or_create_session(source(name)).session_key for name in ("1", "2", "3")
+    )
+    run("export", *file)
+    store.update_session(moved, input_tokens=1)
+    result = run("verify", *file)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert f"newer in the store: {moved} (" in result.stdout
+
+    store.suspend_session(changed)
+    store.delete_session(gone)
+    result = run("verify", *file)
+    assert result.exit_code == 1
+    assert f"{changed} differs: suspended: False, in the store True\n" in result.stderr
+    assert f"missing in the store: {gone}\n" in result.stderr
+    assert moved not in result.stderr
+    report = document(run("verify", *file, "--json"))
+    assert [it["key"] for it in report["differing"]] == [changed]
+    assert (report["missing"], report["total"]) == ([gone], 3)
+
+
+def test_lanes_of_several_gateways_are_told(run: Run, tmp_path: Path) -> None:
+    path = put_table(tmp_path / "state.db", {TAKEN: row(session_id="old")}, "/a")
+    put_table(path, {TAKEN: row(session_id="new", updated_at="2026-01-09T00:00:00")}, "/b")
+    result = run("import", str(path), "--timezone", "UTC")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "passed over: 1" in result.stdout
+    assert f"passed over {TAKEN}: was active until 2026-01-02 10:00:00 UTC" in result.stdout
+
+
+def test_a_scope_that_fits_nothing_is_wrong_usage(run: Run, tmp_path: Path) -> None:
+    for command, path in (
+        ("import", GATEWAY_DATABASE),
+        ("verify", GATEWAY_DATABASE),
+        ("export", tmp_path / "sessions.json"),
+    ):
+        result = run(command, str(path), "--timezone", "UTC", "--scope", "/nowhere")
+        assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert run("export", str(tmp_path / "x.db"), "--timezone", "UTC").exit_code == 2
+    assert not list(tmp_path.iterdir())
