@@ -217,7 +217,7 @@ end
 
 local changes, changed = {}, false
 for at = rules_at + 3 * rule_count, #ARGV, 2 do
-  if (entry[ARGV[at]] or '') ~= ARGV[at + 1] then
+  if entry[ARGV[at]] ~= (ARGV[at + 1] ~= '' and ARGV[at + 1] or nil) then
     changes[ARGV[at]], changed = ARGV[at + 1], true
   end
 end

@@ -125,6 +125,13 @@ def test_putting_right_is_not_activity(store: SessionStore) -> None:
     assert store.prune_old_entries(max_age_days=29).removed == 1
 
 
+def test_an_empty_name_from_an_import_is_taken_away(store: SessionStore) -> None:
+    put(store, [aged("old", DAY, display_name="")])
+    entry = store.amend_session(key("old"), {"display_name": None})
+    assert entry is not None
+    assert (entry.display_name, entry.version) == (None, 2)
+
+
 def test_it_applies_only_under_its_conditions(store: SessionStore, ada: SessionEntry) -> None:
     changes = {"display_name": "Countess", "session_id": "another"}
     with pytest.raises(StaleWrite, match="session_id"):

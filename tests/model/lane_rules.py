@@ -157,6 +157,34 @@ class LaneRules(StagedMachine):
         )
         return session_id
 
+    @rule(
+        target=IDS,
+        replica=REPLICA,
+        lane=LANE,
+        session_id=st.none() | IDS | st.sampled_from(["old-1", "old-1 ", "y"]),
+        fields=scenery.AMENDMENTS,
+        condition=CONDITION,
+    )
+    def amend_session(
+        self,
+        replica: int,
+        lane: SessionKey,
+        session_id: SessionId | None,
+        fields: dict[str, Any],
+        condition: tuple[str, str],
+    ) -> SessionId | MultipleResults[SessionId]:
+        bound = self.model.entries.get(lane)
+        changes: Any = fields if session_id is None else {**fields, "session_id": session_id}
+        if session_id and self.stage.partitions > 1 and bound and bound.session_id != session_id:
+            self.model.share(session_id)
+        self.agree(
+            lambda only: self.stores[replica].amend_session(lane, changes, **only),
+            lambda _: self.model.amend(lane, **changes),
+            lane,
+            condition,
+        )
+        return multiple() if session_id is None else session_id
+
     @rule(replica=REPLICA, lane=LANE, override=scenery.OVERRIDES, condition=CONDITION)
     def set_model_override(
         self,

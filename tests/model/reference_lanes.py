@@ -153,6 +153,22 @@ class ReferenceLanes:
             self.sharing.add(key)
         return bound
 
+    def amend(self, key: SessionKey, **changes: Any) -> SessionEntry | None:
+        """Put fields right; under another id it is the same conversation."""
+        old = self.entries.get(key)
+        if old is None or (new := old.model_copy(update=changes)) == old:
+            return old
+        if new.session_id != old.session_id:
+            shared = self.share(new.session_id, but_not=key) or self.config.partitions != 1
+            self.sharing = self.sharing - {key} | ({key} if shared else set())
+            self.used_ids.add(new.session_id)
+        if new.expiry_finalized != old.expiry_finalized:
+            policy = self.policy(old.platform, old.chat_type)
+            end = last_moment(policy, old.updated_at, self._zone)
+            self.last_moments[key] = None if new.expiry_finalized else end
+        self.entries[key] = self._changed(old, active=False, **changes)
+        return self.entries[key]
+
     def share(self, session_id: SessionId, but_not: SessionKey | None = None) -> bool:
         """Mark who is bound to an id, and say whether there is anybody."""
         bound = [k for k, e in self.entries.items() if e.session_id == session_id and k != but_not]

@@ -111,6 +111,19 @@ OVERRIDES = st.sampled_from(
         ModelOverride(base_url="https://models.example/v1?region=eu"),
     ]
 )
+AMENDMENTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "display_name": st.none() | NAMES.filter(bool),
+        "total_tokens": st.sampled_from([0, 7]),
+        "estimated_cost_usd": COSTS,
+        "was_auto_reset": st.booleans(),
+        "expiry_finalized": st.booleans(),
+        "resume_pending": st.booleans(),
+        "last_resume_marked_at": st.sampled_from([None, datetime(2026, 3, 1, tzinfo=UTC)]),
+        "model_override": OVERRIDES,
+    },
+)
 ROW_AGES = st.sampled_from(
     [
         -FURTHEST_IMPORT - timedelta(milliseconds=1),
