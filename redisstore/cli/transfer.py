@@ -48,6 +48,15 @@ def import_sessions(
     file: SourceArgument,
     timezone: TimezoneOption,
     scope: ScopeOption = None,
+    *,
+    amend: Annotated[
+        bool,
+        typer.Option(
+            "--amend",
+            help="Put right, too, what differs without later activity: a gateway's marks."
+            " Not after the switch.",
+        ),
+    ] = False,
 ) -> None:
     """Take in a gateway's sessions. What the store has as new or newer stays.
 
@@ -56,15 +65,15 @@ def import_sessions(
     """
     output, zone = call.output, _zone(timezone)
     with call.open_store() as store, output.progress("importing") as advance:
-        report = import_file(store, file, zone=zone, scope=scope, on_progress=advance)
+        report = import_file(store, file, zone=zone, scope=scope, amend=amend, on_progress=advance)
     _complain_left_out(output, report.bad)
     if output.as_json:
         output.record(report)
         return
     output.say(
         f"rows: {report.total:,}; created: {report.created:,}, updated: {report.updated:,},"
-        f" as new or newer in the store: {report.kept:,}, passed over:"
-        f" {len(report.passed_over):,}, bad: {len(report.bad):,}",
+        f" as new or newer in the store: {report.kept:,} (put right: {report.amended:,}),"
+        f" passed over: {len(report.passed_over):,}, bad: {len(report.bad):,}",
         "bold",
     )
     _print_numbers(output, "scope", report.scopes)

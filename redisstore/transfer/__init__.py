@@ -8,6 +8,7 @@ times, so the caller names their time zone.
   `material`: all that a path has, one row a session key; `times`: its local times;
 * `reading`, `writing`: one row to an entry, and back;
 * `target`: a file replaced as a whole; `scope_target`: the rows of one scope in a table;
+* `comparison`: a file beside a store; `amending`: what of that is put right;
 * `importing`, `verifying`, `exporting`: the whole way, for both stores; `report`: what came of it.
 """
 

@@ -15,6 +15,8 @@ from redisstore.calls.imports import Verdict
 from redisstore.entry import SessionEntry
 from redisstore.errors import InvalidInput
 from redisstore.sync.store import SessionStore
+from redisstore.transfer.amending import corrections
+from redisstore.transfer.comparison import Comparison
 from redisstore.transfer.material import Material, gather
 from redisstore.transfer.reading import RowReader
 from redisstore.transfer.report import BadRow, ImportReport, OnProgress
@@ -33,6 +35,7 @@ def import_file(
     *,
     zone: ZoneInfo | str,
     scope: str | None = None,
+    amend: bool = False,
     on_progress: OnProgress | None = None,
 ) -> ImportReport:
     """Take a gateway's sessions into a store. One round trip for 200 rows.
@@ -45,9 +48,12 @@ def import_file(
     ``zone``: the time zone of the rows' naive times. A wall time that a clock change repeats is
     its first occurrence; one that it skips is read with the offset from before the change.
     An import changes nothing that is as new or newer, is not activity, and can be repeated: one
-    that was interrupted is simply run again. A bad row is left out and reported, and the others
-    go on. Keys of a file that begin with ``_`` are notes. An export gives the same rows back,
-    their times cut to milliseconds.
+    that was interrupted is simply run again. ``amend``: put right, too, what differs although the
+    last activity is the same; a gateway suspends and marks sessions without activity. Lists the
+    store once more, and takes one or two round trips for each of those. While the gateway is
+    still the one that is used, that is what you want; later, it takes back what was done since.
+    A bad row is left out and reported, and the others go on. Keys of a file that begin with ``_``
+    are notes. An export gives the same rows back, their times cut to milliseconds.
 
     Raises:
         InvalidInput: the path can't be read, or is none of these; the zone or the scope is unknown.
@@ -57,6 +63,11 @@ def import_file(
     run = _Import(gather(Path(path), scope), local, on_progress)
     for entry, outcome in store.import_sessions(run.entries()):
         run.settle(entry, outcome)
+    if amend:
+        compared = run.comparison()
+        for entry in store.list_sessions(on_damaged=compared.meet_damaged):
+            compared.meet(entry)
+        run.amended = sum(one.apply(store) for one in corrections(compared))
     return run.report()
 
 
@@ -66,6 +77,7 @@ async def import_file_async(
     *,
     zone: ZoneInfo | str,
     scope: str | None = None,
+    amend: bool = False,
     on_progress: OnProgress | None = None,
 ) -> ImportReport:
     """Do what ``import_file`` does, for asyncio; the path is read in a thread."""
@@ -74,6 +86,11 @@ async def import_file_async(
     run = _Import(material, local, on_progress)
     async for entry, outcome in store.import_sessions(run.entries()):
         run.settle(entry, outcome)
+    if amend:
+        compared = run.comparison()
+        async for entry in store.list_sessions(on_damaged=compared.meet_damaged):
+            compared.meet(entry)
+        run.amended = sum([await one.apply_async(store) for one in corrections(compared)])
     return run.report()
 
 
@@ -82,12 +99,14 @@ class _Import:
 
     def __init__(self, material: Material, zone: ZoneInfo, on_progress: OnProgress | None) -> None:
         self._material = material
+        self._zone = zone
         self._reader = RowReader(zone)
         self._on_progress = on_progress
         self._verdicts: Counter[Verdict] = Counter()
         self._bad = list(material.bad)
         self._passed_over: list[BadRow] = []
         self._done = 0
+        self.amended = 0
 
     def entries(self) -> Iterator[SessionEntry]:
         """Yield the rows that are good, one by one as they are asked for."""
@@ -110,12 +129,17 @@ class _Import:
             self._verdicts[outcome] += 1
         self._advance()
 
+    def comparison(self) -> Comparison:
+        """Return a comparison of the same rows with the store as it is by now."""
+        return Comparison(self._material, self._zone, None)
+
     def report(self) -> ImportReport:
         taken = self._verdicts.total()
         return ImportReport(
             created=self._verdicts["created"],
             updated=self._verdicts["updated"],
             kept=self._verdicts["kept"],
+            amended=self.amended,
             bad=tuple(self._bad),
             passed_over=tuple(self._passed_over),
             not_carried_over=MappingProxyType(dict(self._reader.not_carried_over)),

@@ -22,7 +22,8 @@ class BadRow:
 class ImportReport:
     """What became of ``total`` rows: each is created, updated, kept, passed over or bad.
 
-    ``kept`` counts rows that changed nothing, because the store has them as new or newer.
+    ``kept`` counts rows that changed nothing, because the store has them as new or newer; of those
+    that are as new, ``amended`` were put right, as was asked for.
     ``passed_over`` has the good rows that are not taken: another row of the same session key was
     active later, or the gateway's database says that the conversation has ended.
     ``not_carried_over`` has, by name, fields that redisstore has no place for or that can't be
@@ -33,6 +34,7 @@ class ImportReport:
     created: int
     updated: int
     kept: int
+    amended: int
     bad: tuple[BadRow, ...]
     passed_over: tuple[BadRow, ...]
     not_carried_over: Mapping[str, int]

@@ -8,8 +8,18 @@ from pathlib import Path
 import pytest
 
 from redisstore import SessionStore
-from redisstore.transfer import import_file
-from tests.transfer.files import DATA, GATEWAY_FILE, KEY, Put, carry_in, carry_out, row
+from redisstore.transfer import import_file, verify_file
+from tests.transfer.files import (
+    DATA,
+    GATEWAY_FILE,
+    KEY,
+    Put,
+    Row,
+    carry_in,
+    carry_out,
+    compare,
+    row,
+)
 
 
 @pytest.mark.parametrize("site", ["memory", "valkey-9.1/4"], indirect=True)
@@ -69,3 +79,45 @@ def test_progress_ends_with_everything(store: SessionStore, tmp_path: Path) -> N
     carry_out(store, tmp_path / "out.json", on_progress=lambda *step: told.append(step))
     assert told[0] == (100, 600)
     assert told[-1] == (600, 600)
+
+
+MARKS: Row = {
+    "suspended": True,
+    "resume_pending": True,
+    "resume_reason": "restart_timeout",
+    "last_resume_marked_at": "2026-01-02T11:00:00",
+    "expiry_finalized": True,
+    "session_id": "compressed",
+    "model_override": {"model": "m"},
+    "total_tokens": 7,
+}
+
+
+@pytest.mark.parametrize("site", ["memory", "valkey-9.1/4"], indirect=True)
+def test_marks_without_activity_are_put_right_where_that_is_asked_for(
+    store: SessionStore, put: Put
+) -> None:
+    carry_in(store, put({KEY: row()}))
+    marked = put({KEY: row(**MARKS)})
+    report = carry_in(store, marked)
+    assert (report.kept, report.amended) == (1, 0)
+    assert {it.name for it in compare(store, marked).differing[0].fields} >= {"suspended"}
+    report = carry_in(store, marked, amend=True)
+    assert (report.kept, report.amended) == (1, 1)
+    assert compare(store, marked).equal == 1
+    assert carry_in(store, marked, amend=True).amended == 0
+
+
+def test_what_is_newer_in_the_store_is_not_put_right(local: SessionStore, put: Put) -> None:
+    import_file(local, put({KEY: row()}), zone="UTC")
+    local.update_session(KEY)
+    before = local.get_session(KEY)
+    assert import_file(local, put({KEY: row(**MARKS)}), zone="UTC", amend=True).amended == 0
+    assert local.get_session(KEY) == before
+
+
+def test_what_cant_be_put_right_stays_for_the_comparison(local: SessionStore, put: Put) -> None:
+    import_file(local, put({KEY: row(suspended=True)}), zone="UTC")
+    path = put({KEY: row(display_name="", total_tokens=1)})
+    assert import_file(local, path, zone="UTC", amend=True).amended == 0
+    assert verify_file(local, path, zone="UTC").differing
