@@ -220,3 +220,27 @@ def test_a_claim_whose_reply_was_lost_is_answered_again_and_no_other_is_taken(
     stores.clock.advance(HOUR + MS)
     assert closer.store._run(lambda _: call).expired == first
     assert set(closer.claim_all()) == {ADA, key(other)}
+
+
+def test_a_claim_ends_where_the_session_is_closed_by_hand(
+    stores: ClockedStores, closer: Closer
+) -> None:
+    claim = closer.claim()[ADA]
+    closer.store.amend_session(ADA, {"expiry_finalized": True})
+    assert due(stores) is None
+    assert not [name for name in fields(stores) if name.startswith(b"finalize")]
+    assert closer.finish(claim) == "stale"
+    assert entry_of(closer.store).expiry_finalized
+    closer.store.amend_session(ADA, {"expiry_finalized": False})
+    assert closer.claim()[ADA].expired.attempt == 1
+
+
+def test_a_claim_says_nothing_of_what_goes_on_under_another_id(
+    stores: ClockedStores, closer: Closer
+) -> None:
+    claim = closer.claim()[ADA]
+    closer.store.amend_session(ADA, {"session_id": "another"})
+    assert closer.finish(claim) == "stale"
+    assert not entry_of(closer.store).expiry_finalized
+    stores.clock.advance(CLAIM + MS)
+    assert closer.claim()[ADA].expired.entry.session_id == "another"
