@@ -265,8 +265,8 @@ if not is_stale then
     'resume_pending', 'resume_reason', 'last_resume_marked_at', 'interruptions')
 end
 local done = turn[1] and turn[1] ~= '' and { whole(now), turn[1] } or {}
-for _, field in ipairs(turn[4] and redis.call('HKEYS', lane.hash) or {}) do
-  if string.sub(field, 1, 5) == 'also ' then
+for i, field in ipairs(turn[4] and redis.call('HGETALL', lane.hash) or {}) do
+  if i % 2 == 1 and string.sub(field, 1, 5) == 'also ' then
     done[#done + 1], done[#done + 2] = whole(now), string.sub(field, 6)
   end
 end

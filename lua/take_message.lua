@@ -10,7 +10,7 @@
 -- ARGV[4]  keep_ms         how long the token is known
 -- ARGV[5]  if_turn         the turn that answers it, '<token> <fence>': done when that ends, free when it is lost; '': done now
 -- Returns  'taken', or what it is already: 'done', 'running' or 'waiting'
--- Errors   LOST, LIMIT, CORRUPT
+-- Errors   LOST, STALE, LIMIT, CORRUPT, NOLAYOUT: nobody has laid out this partition, or its data was flushed
 -- Example  redis-cli --eval lua/take_message.lua '{redisstore}:' '{redisstore}:entry:agent:main:telegram:dm:42' , m-2 86400000 '' 0 ''
 
 local message_id, message_ttl_ms, token, keep_ms, if_turn = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5]
@@ -67,17 +67,38 @@ local function damaged_index(...)
   end
 end
 -- end shared
+-- shared: fence
+-- Why the turn `<token> <fence>` may not write, or nil: its lease must run, for this very conversation,
+-- and the lane must not have been bound anew since, not even to the same again.
+local function refusal_of(turn_named, session_id)
+  local turn = redis.call('HMGET', prefix .. 'turn:' .. session_key, 'token', 'fence', 'session_id', 'rebound')
+  local lapses = redis.call('ZSCORE', prefix .. 'turns', session_key)
+  if turn_named ~= (turn[1] or '') .. ' ' .. (turn[2] or '') or not is_leased(lapses) then
+    return redis.error_reply('LOST the turn no longer has the lane ' .. session_key)
+  elseif turn[3] ~= session_id or turn[4] then
+    return redis.error_reply('STALE session_id: the lane was bound anew since the turn began with ' .. tostring(turn[3])
+      .. ', it is now ' .. tostring(session_id))
+  end
+end
+-- end shared
+-- shared: layout
+-- Whether this partition was laid out as the caller believes. The tag of an only partition has no
+-- dot; its record is the store's own, which may have been laid out anew with more.
+local function is_laid_out()
+  local partitions = redis.call('HGET', prefix .. 'meta', 'partitions')
+  return partitions and (partitions == '1') == (string.find(prefix, '.', 1, true) == nil)
+end
+-- end shared
 
 local seen_key, turn_key = prefix .. 'seen:' .. session_key, prefix .. 'turn:' .. session_key
 local fault = damaged_index(seen_key, prefix .. 'turns')
 if fault then
   return fault
 end
-local turn = redis.call('HMGET', turn_key, 'token', 'fence', 'message_id', 'takes', 'also ' .. message_id)
-local runs = turn[1] and is_leased(redis.call('ZSCORE', prefix .. 'turns', session_key))
+local turn = redis.call('HMGET', turn_key, 'message_id', 'also ' .. message_id, 'takes')
 if redis.call('ZSCORE', seen_key, message_id) then
   return 'done'
-elseif runs and (turn[3] == message_id or turn[5]) then
+elseif (turn[1] == message_id or turn[2]) and is_leased(redis.call('ZSCORE', prefix .. 'turns', session_key)) then
   return 'running'
 end
 for _, waiter in ipairs(redis.call('LRANGE', prefix .. 'queue:' .. session_key, 0, -1)) do
@@ -85,19 +106,24 @@ for _, waiter in ipairs(redis.call('LRANGE', prefix .. 'queue:' .. session_key, 
     return 'waiting'
   end
 end
-if if_turn ~= '' then
-  if not runs or if_turn ~= turn[1] .. ' ' .. (turn[2] or '') then
-    return redis.error_reply('LOST the turn no longer has the lane ' .. session_key)
-  elseif tonumber(turn[4] or 0) >= MOST_TAKEN then
-    return redis.error_reply('LIMIT a turn takes ' .. MOST_TAKEN .. ' messages at most')
+
+if if_turn == '' then
+  if not is_laid_out() then
+    return redis.error_reply('NOLAYOUT ' .. prefix .. 'meta is missing or says otherwise: open the store first')
   end
-  remember('taken')
-  redis.call('HSET', turn_key, 'also ' .. message_id, '1')
-  redis.call('HINCRBY', turn_key, 'takes', 1)
-else
   remember('taken')
   redis.call('ZADD', seen_key, whole(now), message_id)
   redis.call('ZREMRANGEBYSCORE', seen_key, '-inf', whole(now - message_ttl_ms))
   redis.call('PEXPIRE', seen_key, whole(message_ttl_ms))
+  return 'taken'
 end
+local taken = tonumber(turn[3]) or 0
+local refusal = refusal_of(if_turn, redis.call('HGET', entry_key, 'session_id'))
+if refusal then
+  return refusal
+elseif taken >= MOST_TAKEN then
+  return redis.error_reply('LIMIT if_turn takes ' .. MOST_TAKEN .. ' messages at most')
+end
+remember('taken')
+redis.call('HSET', turn_key, 'also ' .. message_id, '1', 'takes', whole(taken + 1))
 return 'taken'

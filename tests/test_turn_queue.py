@@ -10,12 +10,10 @@ from typing import Any
 import pytest
 
 from redisstore import DuplicateMessage, SessionStore, StoreConfig, TurnBusy, TurnLost
-from redisstore.calls import turns
-from redisstore.calls.turn_replies import Taken
 from tests.conftest import SITES, Site, Sites
 from tests.entries import key, source
 from tests.servers import wait_until
-from tests.turns import begun
+from tests.turns import begun, in_line
 
 ADA = key("ada")
 
@@ -69,11 +67,7 @@ def line_up(
 def queue_dead(store: SessionStore, count: int, replica: str = "gone") -> None:
     """Put turns in line whose processes then died."""
     for number in range(count):
-        context = store._opening.context
-        wanted = turns.request(context, source("ada"), f"{replica}-{number}", 60)
-        answer: object = store._run(lambda c, w=wanted: turns._begin(c, w))  # type: ignore[misc]
-        assert isinstance(answer, Taken)
-        assert answer.kind == "waiting"
+        in_line(store, "ada", f"{replica}-{number}")
 
 
 def test_turns_are_served_in_order_of_arrival(

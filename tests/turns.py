@@ -8,13 +8,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from redisstore import SessionKey, SessionStore
+from redisstore.calls import turns
+from redisstore.calls.turn_replies import Taken
 from redisstore.fields import to_ms
 from redisstore.keys import KeySpace
 from tests.conftest import OpenStore, Site
 from tests.entries import source
 from tests.model.clock import ServerClock, put_on_clocks
 
-__all__ = ["LEASE", "NOON", "ClockedStores", "begun", "direct_client"]
+__all__ = ["LEASE", "NOON", "ClockedStores", "begun", "direct_client", "in_line"]
 
 NOON = datetime(2026, 6, 10, 12, tzinfo=UTC)
 LEASE = timedelta(seconds=30)
@@ -27,6 +29,15 @@ def begun(
     """Begin a turn on a lane and leave it running, as a process does that then dies."""
     turn = store.turn(source(name), message_id, more.pop("wait", 0), **more)
     return turn.__enter__()
+
+
+def in_line(store: SessionStore, name: str, message_id: str) -> Any:
+    """Put a turn in line and leave it there; entering it goes on where it is."""
+    turn: Any = store.turn(source(name), message_id, wait=60)
+    answer: object = store._run(lambda context: turns._begin(context, turn.wanted))
+    assert isinstance(answer, Taken)
+    assert answer.kind == "waiting"
+    return turn
 
 
 @contextmanager

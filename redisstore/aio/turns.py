@@ -66,14 +66,17 @@ class TurnOperations(StoreBase):
     async def take_message(
         self, session_key: SessionKey, message_id: str, *, if_turn: HasLease | None = None
     ) -> bool:
-        """Take a message that gets no turn of its own; false if it is known already.
+        """Take a message that gets no turn of its own; false if it is known already: leave it then.
 
         ``if_turn``: the turn that answers it as well; the message is done when that ends, and free
         to be delivered again when it is given up or lost. Without one, as for a command, it is done
-        at once. ``message_id`` is remembered as that of a turn. One round trip.
+        at once. Known is a message that is done, that a turn runs or has taken, or that waits in
+        line. A turn takes at most 1000. One round trip.
 
         Raises:
             TurnLost: the turn had lost its session; the message was not taken.
+            StaleWrite: the session was reset or switched meanwhile; the message was not taken.
+            StoreUnavailable: it may have been taken all the same; asked again, that tells false.
 
         ``redis-cli ZSCORE '{redisstore}:seen:agent:main:telegram:dm:42' m-2``
 

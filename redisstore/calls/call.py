@@ -31,7 +31,7 @@ class Call(Generic[T]):
     args: tuple[Arg, ...]
     decode: Callable[[Any], T]
     creates: bool = False
-    """Whether it may make a session, and so has to lay out the store it makes it in."""
+    """Whether it may write where nothing is yet, and so has to lay out the store it writes to."""
 
     def by_sha(self, library: Library) -> tuple[Arg, ...]:
         """Return the EVALSHA command."""

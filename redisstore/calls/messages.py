@@ -24,4 +24,4 @@ def take(
         turn,
     )
     keys = (home.prefix, home.entry(key))
-    return Call("take_message", keys, args, lambda reply: reply == b"taken")
+    return Call("take_message", keys, args, lambda reply: reply == b"taken", creates=turn == "")
