@@ -40,7 +40,7 @@ def import_file(
 ) -> ImportReport:
     """Take a gateway's sessions into a store. One round trip for 200 rows.
 
-    ``path``: a ``sessions.json`` (hermes-agent 0.13 to 0.19); a ``state.db`` (0.19), also of a
+    ``path``: a ``sessions.json`` (hermes-agent 0.13 to 0.19); a ``state.db`` (0.18, 0.19), also of a
     gateway that runs, as it is at one moment; or the directory that has both, the gateway's home,
     where the database wins and the file fills in what it lacks. ``scope``: the sessions directory
     of one gateway, of several that share a database. Without, all of them are taken in; where they

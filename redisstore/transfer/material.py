@@ -108,8 +108,8 @@ def gather(path: Path, scope: str | None) -> Material:
         if routing is None:
             raise InvalidInput(
                 "path",
-                f"{path} has no table {TABLE}: hermes-agent keeps its sessions there since 0.19;"
-                " earlier ones are in its sessions/sessions.json",
+                f"{path} has no table {TABLE}: hermes-agent before 0.18 has its sessions in"
+                " sessions/sessions.json",
             )
         return _tabled(routing, scope, [])
     if scope is not None:

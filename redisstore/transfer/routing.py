@@ -1,4 +1,4 @@
-"""The table ``gateway_routing`` of a ``state.db``: where hermes-agent keeps its index since 0.19.
+"""The table ``gateway_routing`` of a ``state.db``: where hermes-agent keeps its index since 0.18.
 
 One row a session, as in ``sessions.json``: ``scope`` (the resolved sessions directory of the
 gateway), ``session_key``, ``entry_json`` and ``updated_at`` (when the row was written).
@@ -62,7 +62,7 @@ class Routing:
     def load(cls, path: Path) -> Routing | None:
         """Read a database, of a live gateway too, in one read transaction; it is not changed.
 
-        ``None``: it has no such table, for its gateway is older than 0.19.
+        ``None``: it has no such table, for its gateway is older than 0.18.
 
         Raises:
             InvalidInput: it can't be read, is no database, or stays locked for five seconds.
