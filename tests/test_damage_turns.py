@@ -160,6 +160,29 @@ def test_a_damaged_turn_keeps_no_other_from_being_renewed(
     turns[1].end()
 
 
+@pytest.mark.parametrize("name", [TURN, QUEUE, SEEN, PREFIX + "turns", PREFIX + "entry:" + ADA])
+def test_a_message_is_not_half_taken_where_a_key_is_damaged(
+    store: SessionStore, raw: redis.Redis, name: str
+) -> None:
+    turn = begun(store, "cay", "m-1")
+    assert store.take_message(key("cay"), "m-0")
+    replaced(raw, name.replace(ADA, key("cay")))
+    before = {found: raw.dump(found) for found in raw.keys("*")}
+    with pytest.raises(CorruptEntry):
+        store.take_message(key("cay"), "m-2", if_turn=turn)
+    assert {found: raw.dump(found) for found in raw.keys("*")} == before
+
+
+def test_a_turn_whose_count_of_messages_is_damaged_still_takes_some(
+    store: SessionStore, raw: redis.Redis
+) -> None:
+    turn = begun(store, "cay", "m-1")
+    raw.hset(f"{PREFIX}turn:{key('cay')}", "takes", "many")
+    assert store.take_message(key("cay"), "m-2", if_turn=turn)
+    turn.end()
+    assert store.take_message(key("cay"), "m-2") is False
+
+
 def test_a_fence_that_is_no_number_does_not_stop_turns(
     store: SessionStore, raw: redis.Redis
 ) -> None:

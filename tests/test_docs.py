@@ -136,6 +136,11 @@ def test_the_least_permissions_are_enough(backend: str) -> None:
             store.amend_session(ada.session_key, {"session_id": SessionId("next")})
             store.switch_session(ada.session_key, ada.session_id)
             assert store.lookup_by_session_id(ada.session_id) is not None
+            with store.turn(source("ada"), "m-1") as turn:
+                assert store.take_message(ada.session_key, "m-2", if_turn=turn)
+                turn.end(output_tokens=1)
+            assert store.take_message(ada.session_key, "m-3")
+            assert store.recover_turns() == 0
             with store.hold_process(key("old"), "cron"):
                 assert len(store.list_holds(key("old"))) == 1
                 assert store.prune_old_entries(before=NOW - 90 * DAY).removed == 1

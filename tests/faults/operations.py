@@ -78,10 +78,15 @@ def _look_mark_bind(partitions: int) -> int:
     return 1 if partitions == 1 else partitions + 2
 
 
+_running: dict[str, Any] = {"turn": None}
+"""The turn that `_mid_turn` has begun."""
+
+
 def _mid_turn(store: SessionStore) -> None:
     turn: Any = store.turn(source_of("1"), "m-1")
     turn.__enter__()
     turn._register.forget(turn)  # nobody renews it: that would be a call more
+    _running["turn"] = turn
 
 
 def _handle(store: SessionStore, session_key: SessionKey | None = None) -> object:
@@ -193,6 +198,13 @@ OPERATIONS: Sequence[Operation] = (
     Operation("turn", _handle, calls=lambda _: 2),
     Operation("turn, own key", lambda s: _handle(s, OTHER), calls=lambda _: 2),
     Operation("turn, known message", _handle_again, _handle),
+    Operation("take_message", lambda s: s.take_message(KEY, "m-2")),
+    Operation(
+        "take_message, by a turn",
+        lambda s: s.take_message(KEY, "m-2", if_turn=_running["turn"]),
+        _mid_turn,
+    ),
+    Operation("take_message, known", lambda s: s.take_message(KEY, "m-1"), _handle),
     _reading("list_turns", lambda s: s.list_turns(), streams=True, calls=_every),
     Operation("recover_turns", lambda s: s.recover_turns(), calls=_every),
     Operation(

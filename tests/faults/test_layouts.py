@@ -104,6 +104,21 @@ def test_a_store_that_lost_its_server_s_data_lays_it_out_alike(
         assert later.count_sessions() == 1
 
 
+def test_a_message_taken_before_there_is_a_session_lays_the_store_out(
+    server: Server,
+    opened: Callable[[StoreConfig], SessionStore],
+    configured: Callable[..., StoreConfig],
+) -> None:
+    config = configured(server.url(), partitions=4)
+    store = opened(config)
+    for _ in ("an empty server", "one that lost its data"):
+        assert store.take_message(key_of("1"), "m-1") is True
+        with pytest.raises(LayoutMismatch, match="4 partitions"):
+            opened(config.model_copy(update={"partitions": 1})).take_message(key_of("1"), "m-1")
+        assert list(store.audit()) == []
+        server.ask("FLUSHALL")
+
+
 def _keys(server: Server) -> set[bytes]:
     found: list[bytes] = server.ask("KEYS", "*")
     return set(found)
