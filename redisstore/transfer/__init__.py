@@ -1,8 +1,8 @@
 """Carrying a whole store over: from and to what the reference gateway keeps.
 
-hermes-agent 0.13 to 0.19 write a ``sessions.json``, one JSON object of session key to row; since 0.18
-it reads its ``state.db`` first, an SQLite file with a table of the same rows. Both have naive local
-times, so the caller names their time zone.
+hermes-agent 0.13 to 0.19 write a ``sessions.json``, one JSON object of session key to row; since
+0.18 it reads its ``state.db`` first, an SQLite file with a table of the same rows. Both have naive
+local times, so the caller names their time zone.
 
 * `document`: the file and the rows in it; `routing`: the table; `layer`: rows of either;
   `material`: all that a path has, one row a session key; `times`: its local times;

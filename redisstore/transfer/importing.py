@@ -40,11 +40,11 @@ def import_file(
 ) -> ImportReport:
     """Take a gateway's sessions into a store. One round trip for 200 rows.
 
-    ``path``: a ``sessions.json`` (hermes-agent 0.13 to 0.19); a ``state.db`` (0.18, 0.19), also of a
-    gateway that runs, as it is at one moment; or the directory that has both, the gateway's home,
-    where the database wins and the file fills in what it lacks. ``scope``: the sessions directory
-    of one gateway, of several that share a database. Without, all of them are taken in; where they
-    have the same session key, the one that was active last.
+    ``path``: a ``sessions.json`` (hermes-agent 0.13 to 0.19); a ``state.db`` (0.18, 0.19), also
+    of a gateway that runs, as it is at one moment; or the directory that has both, the gateway's
+    home, where the database wins and the file fills in what it lacks. ``scope``: the sessions
+    directory of one gateway, of several that share a database. Without, all of them are taken in;
+    where they have the same session key, the one that was active last.
     ``zone``: the time zone of the rows' naive times. A wall time that a clock change repeats is
     its first occurrence; one that it skips is read with the offset from before the change.
     An import changes nothing that is as new or newer, is not activity, and can be repeated: one
