@@ -18,6 +18,7 @@ from redisstore.fields import to_ms
 from .crowd import take_turns
 from .lanes import key_of, source_of, unused_since
 from .ledger import Ledger
+from .messages import answer_all, take_commands, take_each, take_in_turns
 from .upkeep import look_after, serve_and_look_after, take_and_do
 
 TOKENS = 3
@@ -208,6 +209,10 @@ JOBS: dict[str, Callable[..., Any]] = {
         stir,
         consume,
         take_turns,
+        take_commands,
+        take_each,
+        take_in_turns,
+        answer_all,
         look_after,
         serve_and_look_after,
         take_and_do,
