@@ -72,6 +72,7 @@ def test_a_full_server_takes_no_writes(
         lambda: store.update_session(KEY, output_tokens=1),
         lambda: store.reset_session(KEY),
         lambda: store.suspend_session(KEY),
+        lambda: store.take_message(KEY, "m-1"),
     ):
         with pytest.raises(StoreFull):
             write()

@@ -170,6 +170,7 @@ _HARMLESS: tuple[Callable[[SessionStore, str], object], ...] = (
     lambda store, name: store.amend_session(key_of(name), {"display_name": name}),
     lambda store, name: store.take_hold(key_of(name), "a process", ttl=1),
     lambda store, name: store.release_hold(key_of(name), "a process"),
+    lambda store, name: store.take_message(key_of(name), "a message"),
     lambda store, _: store.suspend_recently_active(),
     lambda store, _: store.count(),
     lambda store, _: list(store.list_sessions(limit=5)),
