@@ -77,7 +77,7 @@ def translated(error: Exception, key: str) -> RedisStoreError | None:
 
 def tell_repeated(failure: Exception) -> None:
     """Log that what has failed so is tried again: its caller will only see that it took longer."""
-    _log.info("no answer, trying again: %s: %s", type(failure).__name__, failure)
+    _log.debug("no answer, trying again: %s: %s", type(failure).__name__, failure)
 
 
 class Attempts:

@@ -26,7 +26,7 @@ LAYERS = (
     {"retry"},
     {"connect"},
     {"sync", "aio"},
-    {"transfer", "doctor"},
+    {"transfer", "doctor", "hermes"},
     {"demo"},
     {"cli"},
 )

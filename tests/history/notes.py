@@ -93,7 +93,7 @@ class _Repetitions(logging.Handler):
 def note_repetitions() -> None:
     """Notice from now on what the store tries again: it logs so where the call was made."""
     log = logging.getLogger("redisstore.retry")
-    log.setLevel(logging.INFO)
+    log.setLevel(logging.DEBUG)
     log.addHandler(_Repetitions())
     log.propagate = False
 
