@@ -25,6 +25,8 @@ from redisstore.sync.store import SessionStore
 
 FRESH = 1.0
 """Seconds for which a session that was looked at is not asked for again, there or not."""
+_AWAY = 5.0
+"""Seconds for which nobody who merely reads waits again for a Redis that did not answer."""
 _MOST_CACHED = 10_000
 _log = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ class Entries(MutableMapping[str, Any]):
         self._looked: OrderedDict[str, float] = OrderedDict()
         self._changed: dict[int, Any] = {}
         self._only: tuple[str, ...] | None = None
+        self._away_until = 0.0
 
     def take(self, stored: SessionEntry) -> Any:
         """Return the live entry of a session, brought up to what is stored."""
@@ -138,8 +141,11 @@ class Entries(MutableMapping[str, Any]):
                 entry.__dict__[name] = value  # not noted as a change
         link.stored = stored
 
-    def _note_change(self, entry: Any) -> None:
-        self._changed[id(entry)] = entry
+    def _note_change(self, entry: Any, name: str) -> None:
+        with self._guard:
+            if link := link_of(entry):
+                link.changed.add(name)
+            self._changed[id(entry)] = entry
 
     def _keep(self, key: str, entry: Any) -> None:
         self._cache[key] = entry
@@ -159,8 +165,9 @@ class Entries(MutableMapping[str, Any]):
     def get(self, key: str, default: Any = None) -> Any:
         """Return the live entry of a key; as it was up to a second ago."""
         with self._guard:
-            entry = self._cache.get(key)
-            if time.monotonic() - self._looked.get(key, -FRESH) < FRESH:
+            entry, now = self._cache.get(key), time.monotonic()
+            known = entry is not None and now < self._away_until
+            if known or now - self._looked.get(key, -FRESH) < FRESH:
                 return default if entry is None else entry
         try:
             entry = self.refreshed(key)
@@ -168,9 +175,8 @@ class Entries(MutableMapping[str, Any]):
             if entry is None:
                 raise
             # Whoever reads here is asked for no decision; the next message is refused if need be.
-            _log.warning("%s is as it was: %s", key, failure)
-            with self._guard:
-                self._note_look(key)
+            _log.warning("sessions are as they were: %s", failure)
+            self._away_until = time.monotonic() + _AWAY
         return default if entry is None else entry
 
     def __getitem__(self, key: str) -> Any:
@@ -181,6 +187,11 @@ class Entries(MutableMapping[str, Any]):
 
     def __contains__(self, key: object) -> bool:
         return isinstance(key, str) and self.get(key) is not None
+
+    def is_interrupted(self, key: str) -> bool:
+        """Whether a session waits to be gone on with."""
+        entry = self.refreshed(key)
+        return bool(entry is not None and entry.resume_pending)
 
     @contextmanager
     def only(self, keys: Iterable[str]) -> Iterator[None]:
@@ -193,7 +204,7 @@ class Entries(MutableMapping[str, Any]):
 
     def __iter__(self) -> Iterator[str]:
         if self._only is not None:
-            yield from (key for key in self._only if self.refreshed(key) is not None)
+            yield from self._only
             return
         for stored in self._store.list_sessions(on_damaged=_log_damaged):
             self.take(stored)

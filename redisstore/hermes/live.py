@@ -17,15 +17,11 @@ _LINK = "_redisstore"
 class Link:
     """What ties a live entry to what is stored."""
 
-    def __init__(self, stored: SessionEntry, on_change: Callable[[Any], None]) -> None:
+    def __init__(self, stored: SessionEntry, note: Callable[[Any, str], None]) -> None:
         self.stored = stored
         self.changed: set[str] = set()
-        self._on_change = on_change
-
-    def note(self, entry: Any, name: str) -> None:
-        """Take in that a field was set."""
-        self.changed.add(name)
-        self._on_change(entry)
+        self.note = note
+        """Told the entry and the field that was set in it."""
 
 
 def link_of(entry: Any) -> Link | None:

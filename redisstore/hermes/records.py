@@ -50,6 +50,15 @@ class Records:
         else:
             self._try("end_session", session_id, reason)
 
+    def expire(self, session_id: str) -> None:
+        """Note that a session has expired, in versions that do, and close its row."""
+        for method, detail in (
+            ("set_expiry_finalized", True),
+            ("promote_to_session_reset", "session_reset"),
+        ):
+            if hasattr(self._database, method):
+                self._try(method, session_id, detail)
+
     def reopen(self, session_id: str) -> None:
         """Open the row of a session again."""
         self._try("reopen_session", session_id)

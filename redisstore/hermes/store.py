@@ -6,13 +6,14 @@ replaced; what it does with transcripts, keys and policies stays its own.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from redisstore.errors import RedisStoreError
+from redisstore.errors import RedisStoreError, StaleWrite
 from redisstore.hermes.conversion import from_override, to_source
 from redisstore.hermes.entries import Entries
 from redisstore.hermes.live import link_of
@@ -237,6 +238,14 @@ class SharedSessions:
         """Set or clear the model of a session."""
         self.shared.set_model_override(SessionKey(session_key), from_override(override))
         self._known.refreshed(session_key)
+
+    def close_expired(self, session_key: str, session_id: str) -> None:
+        """Do what belongs to the end of a conversation that has expired."""
+        with contextlib.suppress(StaleWrite):
+            self.shared.set_model_override(
+                SessionKey(session_key), None, if_session_id=SessionId(session_id)
+            )
+        self._records.expire(session_id)
 
     def get_model_override(self, session_key: str) -> dict[str, str] | None:
         """Return the model of a session, or ``None``."""

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import importlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from redisstore.aio.store import AsyncSessionStore
@@ -37,12 +37,17 @@ class Upkeep:
         self._gateway = gateway
         self._on_left = on_left
         self._interrupted: dict[str, None] = {}
+        self._ended = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     @property
     def interrupted(self) -> tuple[str, ...]:
         """The sessions that may be interrupted, by key, as far as they have been heard of."""
         return tuple(self._interrupted)
+
+    def keep_interrupted(self, keys: Iterable[str]) -> None:
+        """Forget those that are not among these: somebody has gone on with them."""
+        self._interrupted = dict.fromkeys(keys)
 
     def start(self) -> None:
         """Begin, as a task of the running loop."""
@@ -51,8 +56,8 @@ class Upkeep:
 
     async def stop(self) -> None:
         """End, after what is being finalized."""
+        self._ended.set()
         if self._task is not None:
-            self._task.cancel()
             await asyncio.wait([self._task])
         await self._store.close()
 
@@ -62,9 +67,12 @@ class Upkeep:
             self._interrupted[entry.session_key] = None
 
     async def _run(self) -> None:
-        async with self._store.maintenance(on_expired=self._finalize), asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._follow())
-            tasks.create_task(self._sweep())
+        async with self._store.maintenance(on_expired=self._finalize):
+            tasks = [asyncio.create_task(work()) for work in (self._follow, self._sweep)]
+            await self._ended.wait()
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
     async def _follow(self) -> None:
         """Go on with what is interrupted, whichever replica was at it, as soon as it is known."""
@@ -78,6 +86,8 @@ class Upkeep:
                     seen[event.partition] = event.id
             except RedisStoreError as failure:
                 _log.warning("events are followed again later: %s", failure)
+            except Exception:  # noqa: BLE001 - it would stop for good, and nobody would see it
+                _log.exception("events are followed again later")
             await asyncio.sleep(_PAUSE)
 
     def _take(self, event: Event) -> None:
@@ -91,6 +101,14 @@ class Upkeep:
         elif event.kind in {"reset", "deleted", "switched"} and event.reason != "continued":
             self._interrupted.pop(key, None)
             self._on_left(key, event.old_session_id or event.session_id)
+        elif event.kind == "finalized":
+            self._let_go(key)
+
+    def _let_go(self, key: str) -> None:
+        """Forget the agent of a session that is over, whoever has closed it."""
+        gateway = self._gateway()
+        if gateway is not None and key not in gateway._running_agents:
+            gateway._evict_cached_agent(key)
 
     def _resume(self) -> None:
         gateway = self._gateway()
@@ -130,11 +148,7 @@ async def finalize(gateway: Any, key: str, session_id: str) -> None:
     clear = getattr(gateway, "_clear_conversation_scope", None)
     if clear is not None:
         clear(key, reason="expiry_finalized")
-    store = gateway.session_store
-    entry = store._known.refreshed(key)
-    setter = getattr(store, "set_expiry_finalized", None)
-    if entry is not None and entry.session_id == session_id and setter is not None:
-        await asyncio.to_thread(setter, entry)
+    await asyncio.to_thread(gateway.session_store.close_expired, key, session_id)
 
 
 async def release_agent(gateway: Any, key: str) -> None:

@@ -5,13 +5,18 @@ The seams are the same in 0.13 to 0.19: all that differs behind them is the gate
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
+from redisstore.errors import RedisStoreError
+
 if TYPE_CHECKING:
     from redisstore.hermes.plugin import Plugin
 
+_log = logging.getLogger(__name__)
 _MARK = "_redisstore_wrapped"
 RESUMED = frozenset({"replica_lost"})
 """Why a session is gone on with, beside the gateway's own reasons."""
@@ -40,7 +45,8 @@ def wrap_runner(owner: type[Any], plugin: Plugin) -> None:
     def start(original: Any) -> Any:
         async def started(self: Any, *more: Any, **named: Any) -> Any:
             if plugin.upkeep is not None:
-                await plugin.upkeep.look()
+                with contextlib.suppress(RedisStoreError):  # it looks again, and tells
+                    await plugin.upkeep.look()
                 plugin.upkeep.start()
             return await original(self, *more, **named)
 
@@ -65,8 +71,16 @@ def wrap_watches(owner: type[Any], plugin: Plugin) -> None:
 
     def resume(original: Any) -> Any:
         def scheduled(self: Any, *more: Any, **named: Any) -> Any:
-            keys = plugin.upkeep.interrupted if plugin.upkeep is not None else ()
-            with self.session_store._known.only(keys):
+            if plugin.upkeep is None:
+                return 0
+            known = self.session_store._known
+            try:
+                keys = [key for key in plugin.upkeep.interrupted if known.is_interrupted(key)]
+            except RedisStoreError as failure:
+                _log.warning("interrupted sessions are gone on with later: %s", failure)
+                return 0
+            plugin.upkeep.keep_interrupted(keys)
+            with known.only(keys):
                 return original(self, *more, **named)
 
         return scheduled
