@@ -21,7 +21,10 @@ from tests.conftest import Sites
 from tests.entries import DAY, NOW, aged, key, put, source
 from tests.servers import BACKEND_NAMES, Server, require
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "operations.md", ROOT / "docs" / "moving.md"]
+DOCUMENTS = [
+    ROOT / "README.md",
+    *(ROOT / "docs" / name for name in ("operations.md", "moving.md", "hermes.md")),
+]
 SESSIONS = "redisstore/demo/sessions.json"
 GATEWAY = ROOT / "tests" / "data" / "hermes-0.19"
 EVERY_DOCUMENT = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")])
