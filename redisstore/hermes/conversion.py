@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
 
 from redisstore.entry import ModelOverride, SessionEntry
 from redisstore.source import SessionSource
@@ -68,13 +71,27 @@ def to_source(origin: Any) -> SessionSource:
 
 
 def from_override(value: Mapping[str, Any] | None) -> ModelOverride | None:
-    """Return the gateway's model override; whatever else stands in it is left out."""
+    """Return the gateway's model override; what else stands in it is left out, as are credentials."""
     given = (
         {name: str(value[name]) for name in ModelOverride.model_fields if value.get(name)}
         if value
         else {}
     )
-    return ModelOverride(**given) if given else None
+    if not given:
+        return None
+    try:
+        return ModelOverride(**given)
+    except ValidationError:
+        if "base_url" not in given:
+            raise
+        return ModelOverride(**{**given, "base_url": _bare(given["base_url"])})
+
+
+def _bare(url: str) -> str:
+    """Return a URL without what may carry a credential: a user, a query."""
+    parts = urlsplit(url)
+    netloc = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=netloc, query="", fragment="").geturl()
 
 
 class Converter:

@@ -166,7 +166,9 @@ class Entries(MutableMapping[str, Any]):
         """Return the live entry of a key; as it was up to a second ago."""
         with self._guard:
             entry, now = self._cache.get(key), time.monotonic()
-            known = entry is not None and now < self._away_until
+            # In its turn a session is ours alone, but for a reset, of which an event tells.
+            trusted = now < self._away_until or self._turn_on(key) is not None
+            known = entry is not None and trusted
             if known or now - self._looked.get(key, -FRESH) < FRESH:
                 return default if entry is None else entry
         try:

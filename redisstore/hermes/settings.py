@@ -13,19 +13,23 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from zoneinfo import ZoneInfo
 
+from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from redisstore.config import StoreConfig
 from redisstore.connect.url import parse
 from redisstore.errors import InvalidInput
+from redisstore.hermes.home import home_of
 from redisstore.policy import SessionResetPolicy
 
 _ON_THE_LOOP = {"deadline": 2.0, "socket_timeout": 0.5}
 """Up to 0.18 the gateway's event loop waits for its store, so that has to give up soon."""
 _ZONES = "zoneinfo/"
+_LONGEST_WINDOW = 31_536_000.0
+_Model = TypeVar("_Model", bound=BaseSettings)
 
 
 class Options(BaseSettings):
@@ -44,23 +48,45 @@ class Settings:
 
     store: StoreConfig
     recover: bool
+    zone_known: bool
+    """Whether the time zone is one that somebody has set, or that the machine names."""
 
     @classmethod
     def of_gateway(cls, config: Any) -> Self:
-        """Return the settings for a gateway with this configuration.
+        """Return the settings of the gateway in this process, with its own configuration.
 
         Raises:
-            ValueError: a setting is wrong; the message names it.
+            InvalidInput: a setting is wrong; the message names it.
 
         """
-        section = _section()
-        own = {name: section.pop(name) for name in Options.model_fields if name in section}
-        given = {**_of_gateway(config), **_ON_THE_LOOP, "replica": _replica(), **section}
-        settings = {name: value for name, value in given.items() if not _in_environment(name)}
-        store = StoreConfig(**settings)
-        if "timezone" not in store.model_fields_set:
-            store = store.model_copy(update={"timezone": _local_zone(store)})
-        return cls(store, _options(own).recover)
+        loaded = importlib.import_module("hermes_cli.config").load_config() or {}
+        return cls.of_section(loaded.get("redisstore"), home_of(), config)
+
+    @classmethod
+    def of_section(cls, section: object, home: Path, config: Any = None) -> Self:
+        """Return the settings for what stands under ``redisstore:`` in ``config.yaml``.
+
+        ``config``: the gateway's own; without, its reset policies are left out.
+
+        Raises:
+            InvalidInput: a setting is wrong; the message names it.
+
+        """
+        if not isinstance(section, dict | None):
+            raise InvalidInput("redisstore", "must be settings by name, in config.yaml")
+        given = {str(name): value for name, value in (section or {}).items()}
+        own = {name: given.pop(name) for name in Options.model_fields if name in given}
+        fitting = {**_of_gateway(config), **_ON_THE_LOOP, "replica": _replica(home)}
+        store = _checked(StoreConfig, "REDISSTORE_", {**fitting, **given})
+        options = _checked(Options, "REDISSTORE_HERMES_", own)
+        if "timezone" in store.model_fields_set:
+            return cls(store, options.recover, zone_known=True)
+        zone = _local_zone()
+        if zone is None and _resets_by_the_day(store):
+            problem = "is not known of this machine: set REDISSTORE_TIMEZONE, as Europe/Berlin"
+            raise InvalidInput("timezone", problem)
+        store = store.model_copy(update={"timezone": zone or "UTC"})
+        return cls(store, options.recover, zone_known=zone is not None)
 
 
 def told_where(settings: Settings) -> str:
@@ -70,33 +96,21 @@ def told_where(settings: Settings) -> str:
     return f"redisstore: sessions live in {where}, {store.namespace}; replica {store.replica}"
 
 
-def home() -> Path:
-    """Return the gateway's home."""
-    return Path(os.environ.get("HERMES_HOME") or Path.home() / ".hermes").resolve()
-
-
-def _options(given: Mapping[str, Any]) -> Options:
-    return Options(
-        **{k: v for k, v in given.items() if f"REDISSTORE_HERMES_{k.upper()}" not in os.environ}
-    )
-
-
-def _in_environment(name: str) -> bool:
-    return f"REDISSTORE_{name.upper()}" in os.environ
-
-
-def _section() -> dict[str, Any]:
-    """Return what stands under ``redisstore:`` in the gateway's configuration."""
-    config = importlib.import_module("hermes_cli.config")
-    section = (config.load_config() or {}).get("redisstore") or {}
-    if not isinstance(section, dict):
-        raise InvalidInput("redisstore", "must be settings by name, in config.yaml")
-    return dict(section)
+def _checked(model: type[_Model], prefix: str, given: Mapping[str, Any]) -> _Model:
+    """Return settings of which the environment has the last word."""
+    try:
+        return model(
+            **{k: v for k, v in given.items() if f"{prefix}{k.upper()}" not in os.environ}
+        )
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = ".".join(map(str, first["loc"])) or "redisstore"
+        raise InvalidInput(name, first["msg"]) from error
 
 
 def _of_gateway(config: Any) -> dict[str, Any]:
     """Return what the gateway's own configuration says."""
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = _window()
     if (policy := getattr(config, "default_reset_policy", None)) is not None:
         found["default_reset_policy"] = _policy(policy)
     for name in ("reset_by_platform", "reset_by_type"):
@@ -109,35 +123,36 @@ def _of_gateway(config: Any) -> dict[str, Any]:
     return found
 
 
-def _policy(policy: Any) -> SessionResetPolicy:
-    return SessionResetPolicy(
-        mode=policy.mode, at_hour=policy.at_hour, idle_minutes=policy.idle_minutes
-    )
+def _policy(policy: Any) -> dict[str, Any]:
+    return {name: getattr(policy, name) for name in SessionResetPolicy.model_fields}
 
 
-def _replica() -> str:
-    """Return a name for this gateway: that of its machine, and which of the homes there it has."""
-    return f"{socket.gethostname():.48}-{zlib.crc32(str(home()).encode()):08x}"
+def _window() -> dict[str, Any]:
+    """Return for how long an interruption counts; all versions have that as a variable."""
+    try:
+        seconds = float(os.environ["HERMES_AUTO_CONTINUE_FRESHNESS"])
+    except (KeyError, ValueError):
+        return {}
+    return {"resume_freshness_window": min(max(seconds, 0.0), _LONGEST_WINDOW)}
 
 
-def _local_zone(store: StoreConfig) -> str:
-    """Return the zone of this machine, in which the gateway's days begin.
+def _replica(home: Path) -> str:
+    """Return a name for a gateway: that of its machine, and which of the homes there it has."""
+    return f"{socket.gethostname():.48}-{zlib.crc32(str(home).encode()):08x}"
 
-    Raises:
-        InvalidInput: it is not known, and a policy resets by the day.
 
-    """
+def _local_zone() -> str | None:
+    """Return the zone of this machine, in which the gateway's days begin, if it has a name."""
     name = os.environ.get("TZ") or ""
     if not name:
         name = str(Path("/etc/localtime").resolve()).partition(_ZONES)[2]
     try:
         return str(ZoneInfo(name))
     except (OSError, ValueError):
-        rules = store.reset_rules
-        policies = (rules.default, *rules.by_platform.values(), *rules.by_type.values())
-        if any(policy.mode in {"daily", "both"} for policy in policies):
-            raise InvalidInput(
-                "timezone",
-                "is not known of this machine: set REDISSTORE_TIMEZONE, as Europe/Berlin",
-            ) from None
-        return "UTC"
+        return None
+
+
+def _resets_by_the_day(store: StoreConfig) -> bool:
+    rules = store.reset_rules
+    policies = (rules.default, *rules.by_platform.values(), *rules.by_type.values())
+    return any(policy.mode in {"daily", "both"} for policy in policies)

@@ -111,12 +111,14 @@ class SharedSessions:
             stored = self.shared.get_or_create_session(
                 to_source(source), force_new=force_new, session_key=SessionKey(key)
             )
-            created = stored.created_at == stored.updated_at
+            known = self._known.session_id(key)
+            created = stored.created_at == stored.updated_at and stored.session_id != known
         entry = self._known.take(stored)
         if not created:
             return self._alive(entry, source)
         if stored.was_auto_reset and stored.previous_session_id is not None:
-            self._records.end(stored.previous_session_id, "session_reset", stored.auto_reset_reason)
+            ended = self._tip(stored.previous_session_id)
+            self._records.end(ended, "session_reset", stored.auto_reset_reason)
         elif not force_new and self._recovers and (found := self._recoverable(entry, source)):
             return self._gone_on(entry, found)
         self._records.begin(entry, source)
@@ -124,9 +126,7 @@ class SharedSessions:
 
     def _alive(self, entry: Any, source: Any) -> Any:
         """Return an entry whose conversation the records know as living, under whichever id."""
-        heal = getattr(self, "_compression_tip_for_session_id", None)
-        tip = heal(entry.session_id) if heal else entry.session_id
-        if tip and tip != entry.session_id:
+        if (tip := self._tip(entry.session_id)) != entry.session_id:
             return self._gone_on(entry, tip)
         is_ended = getattr(self, "_is_session_ended_in_db", None)
         if is_ended is None or not is_ended(entry.session_id):
@@ -139,6 +139,11 @@ class SharedSessions:
         )
         self._records.begin(renewed, source)
         return renewed
+
+    def _tip(self, session_id: str) -> str:
+        """Return the id under which a conversation goes on after its transcript was compressed."""
+        find = getattr(self, "_compression_tip_for_session_id", None)
+        return str(find(session_id)) if find is not None else session_id
 
     def _recoverable(self, entry: Any, source: Any) -> str | None:
         """Return the conversation that the records would go on with, opened again."""
