@@ -16,10 +16,7 @@ from .phone import Chat
 _numbers = itertools.count(2000)
 
 
-@pytest.fixture(
-    scope="session",
-    params=[pytest.param(one, marks=pytest.mark.xdist_group(f"hermes-{one}")) for one in VERSIONS],
-)
+@pytest.fixture(scope="session", params=VERSIONS)
 def installed(request: pytest.FixtureRequest) -> Installation:
     version: str = request.param
     return installation(version)
