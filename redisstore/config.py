@@ -24,6 +24,8 @@ LONGEST_HOLD_TTL = 3600.0
 LONGEST_LEASE_TTL = 300.0
 """Seconds. The scripts know it too: a lease that lapses later counts as lapsed."""
 
+_OF_THE_PLUGIN = "hermes_"
+"""How the settings begin that the plugin for hermes-agent reads beside these."""
 _log = logging.getLogger(__name__)
 
 
@@ -142,7 +144,9 @@ class StoreConfig(BaseSettings):
     def _warn_of_misspelt_variables(self) -> Self:
         prefix = "REDISSTORE_"
         for name in os.environ:
-            if name.startswith(prefix) and name.removeprefix(prefix).lower() not in _FIELDS:
+            setting = name.removeprefix(prefix).lower()
+            is_known = setting in _FIELDS or setting.startswith(_OF_THE_PLUGIN)
+            if name.startswith(prefix) and not is_known:
                 _log.warning("%s: there is no such setting, it has no effect", name)
         return self
 

@@ -26,7 +26,8 @@ LAYERS = (
     {"retry"},
     {"connect"},
     {"sync", "aio"},
-    {"transfer", "doctor", "hermes"},
+    {"transfer", "doctor"},
+    {"hermes"},
     {"demo"},
     {"cli"},
 )

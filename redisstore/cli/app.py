@@ -7,7 +7,17 @@ import sys
 
 import typer
 
-from redisstore.cli import demo, events, maintenance, replicas, server, sessions, transfer, turns
+from redisstore.cli import (
+    demo,
+    doctor,
+    events,
+    maintenance,
+    replicas,
+    server,
+    sessions,
+    transfer,
+    turns,
+)
 from redisstore.cli.command import JsonOption, NamespaceOption, UrlOption
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
@@ -56,7 +66,7 @@ app.command("delete")(sessions.delete)
 app.command("import")(transfer.import_sessions)
 app.command("verify")(transfer.verify_sessions)
 app.command("export")(transfer.export_sessions)
-app.command("doctor")(maintenance.doctor)
+app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 app.add_typer(server_app, name="server")
 server_app.command("start")(server.start)

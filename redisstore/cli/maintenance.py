@@ -1,4 +1,4 @@
-"""Commands about the store as a whole: stats, prune, doctor."""
+"""Commands about the store as a whole: stats, prune."""
 
 from __future__ import annotations
 
@@ -11,13 +11,10 @@ import typer
 from redisstore.calls.prune import PruneBatch, PruneReport
 from redisstore.cli.command import Invocation, WrongUsage, command
 from redisstore.cli.output import Output, moment
-from redisstore.doctor import Finding, examine
 from redisstore.errors import StoreRefused
 from redisstore.keys import SessionKey
 from redisstore.server_info import ServerInfo
 from redisstore.sync.store import SessionStore
-
-_STYLES = {"ok": "green", "warning": "yellow", "fault": "bold red"}
 
 
 @command("url", "namespace", "json")
@@ -156,40 +153,3 @@ def _print_pruned(output: Output, report: PruneReport, would_go: list[SessionKey
     if report.repaired:
         mended = "to put right" if report.dry_run else "put right"
         output.say(f"index members {mended}: {report.repaired:,}")
-
-
-@command("url", "namespace", "json")
-def doctor(
-    call: Invocation,
-    repair: Annotated[
-        bool, typer.Option("--repair", help="Put the indexes right, then look again.")
-    ] = False,
-) -> None:
-    """Check the server's settings and every entry with its indexes. Faults: exit status 1."""
-    output = call.output
-    findings: list[Finding] = []
-    with call.open_store() as store:
-        for finding in examine(store, repair=repair):
-            findings.append(finding)
-            _print_finding(output, finding)
-    numbers = {
-        severity: sum(finding.severity == severity for finding in findings) for severity in _STYLES
-    }
-    output.say(f"faults: {numbers['fault']}, warnings: {numbers['warning']}", "bold")
-    if output.as_json:
-        output.record(
-            {
-                "faults": numbers["fault"],
-                "warnings": numbers["warning"],
-                "findings": findings,
-            }
-        )
-    output.failed = numbers["fault"] > 0
-
-
-def _print_finding(output: Output, finding: Finding) -> None:
-    output.say(
-        f"{finding.severity:8} {finding.check:12} {finding.message}", _STYLES[finding.severity]
-    )
-    if finding.advice:
-        output.say(f"{'':21} {finding.advice}")

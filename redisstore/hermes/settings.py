@@ -99,9 +99,7 @@ def told_where(settings: Settings) -> str:
 def _checked(model: type[_Model], prefix: str, given: Mapping[str, Any]) -> _Model:
     """Return settings of which the environment has the last word."""
     try:
-        return model(
-            **{k: v for k, v in given.items() if f"{prefix}{k.upper()}" not in os.environ}
-        )
+        return model(**{k: v for k, v in given.items() if f"{prefix}{k.upper()}" not in os.environ})
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = ".".join(map(str, first["loc"])) or "redisstore"
@@ -143,12 +141,12 @@ def _replica(home: Path) -> str:
 
 def _local_zone() -> str | None:
     """Return the zone of this machine, in which the gateway's days begin, if it has a name."""
-    name = os.environ.get("TZ") or ""
+    name = os.environ.get("TZ", "").removeprefix(":")
     if not name:
         name = str(Path("/etc/localtime").resolve()).partition(_ZONES)[2]
     try:
         return str(ZoneInfo(name))
-    except (OSError, ValueError):
+    except (KeyError, OSError, ValueError):
         return None
 
 

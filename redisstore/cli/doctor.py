@@ -1,0 +1,79 @@
+"""The command that tells what is wrong: with a store, and with a gateway's plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from redisstore.cli.command import Invocation, WrongUsage, command
+from redisstore.cli.output import Output
+from redisstore.doctor import Finding, examine
+from redisstore.hermes.examination import examine_gateway
+
+_STYLES = {"ok": "green", "warning": "yellow", "fault": "bold red"}
+
+
+@command("url", "namespace", "json")
+def doctor(
+    call: Invocation,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Put the indexes right, then look again.")
+    ] = False,
+    hermes: Annotated[
+        bool,
+        typer.Option("--hermes", help="Check the plugin for hermes-agent too, and its settings."),
+    ] = False,
+    home: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="The home of that gateway.",
+            show_default="HERMES_HOME, else ~/.hermes",
+        ),
+    ] = None,
+) -> None:
+    """Check the server's settings and every entry with its indexes. Faults: exit status 1.
+
+    With --hermes, of the store that a gateway of hermes-agent uses; run it in its environment.
+    """
+    output = call.output
+    if home is not None and not hermes:
+        raise WrongUsage("--home goes with --hermes")
+    if hermes and (call.url or call.namespace):
+        raise WrongUsage(
+            "--hermes takes the store from the gateway's settings: leave out --url and --namespace"
+        )
+    found = examine_gateway(home, repair=repair) if hermes else _of_store(call, repair=repair)
+    findings: list[Finding] = []
+    for finding in found:
+        findings.append(finding)
+        _print_finding(output, finding)
+    numbers = {
+        severity: sum(finding.severity == severity for finding in findings) for severity in _STYLES
+    }
+    output.say(f"faults: {numbers['fault']}, warnings: {numbers['warning']}", "bold")
+    if output.as_json:
+        output.record(
+            {
+                "faults": numbers["fault"],
+                "warnings": numbers["warning"],
+                "findings": findings,
+            }
+        )
+    output.failed = numbers["fault"] > 0
+
+
+def _of_store(call: Invocation, *, repair: bool) -> Iterator[Finding]:
+    with call.open_store() as store:
+        yield from examine(store, repair=repair)
+
+
+def _print_finding(output: Output, finding: Finding) -> None:
+    output.say(
+        f"{finding.severity:8} {finding.check:12} {finding.message}", _STYLES[finding.severity]
+    )
+    if finding.advice:
+        output.say(f"{'':21} {finding.advice}")
