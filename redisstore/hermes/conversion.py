@@ -71,7 +71,7 @@ def to_source(origin: Any) -> SessionSource:
 
 
 def from_override(value: Mapping[str, Any] | None) -> ModelOverride | None:
-    """Return the gateway's model override; what else stands in it is left out, as are credentials."""
+    """Return the gateway's model override, without what else it has, and without credentials."""
     given = (
         {name: str(value[name]) for name in ModelOverride.model_fields if value.get(name)}
         if value

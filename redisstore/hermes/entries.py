@@ -90,12 +90,23 @@ class Entries(MutableMapping[str, Any]):
             changed = list(self._changed.values())
             self._changed.clear()
         for entry in changed:
-            try:
-                self._save(entry)
-            except RedisStoreError as failure:
-                _log.warning("%s is not saved yet: %s", entry.session_key, failure)
-                with self._guard:
-                    self._changed.setdefault(id(entry), entry)
+            self._try_to_save(entry)
+
+    def save_of(self, key: str) -> None:
+        """Write what was changed in the entry of a key: it is about to be decided upon."""
+        with self._guard:
+            entry = self._cache.get(key)
+            is_changed = self._changed.pop(id(entry), None) is not None
+        if is_changed:
+            self._try_to_save(entry)
+
+    def _try_to_save(self, entry: Any) -> None:
+        try:
+            self._save(entry)
+        except RedisStoreError as failure:
+            _log.warning("%s is not saved yet: %s", entry.session_key, failure)
+            with self._guard:
+                self._changed.setdefault(id(entry), entry)
 
     def _save(self, entry: Any) -> None:
         link = link_of(entry)
@@ -227,6 +238,11 @@ class Entries(MutableMapping[str, Any]):
         """Forget all that is cached."""
         with self._guard:
             self._cache.clear()
+            self._looked.clear()
+
+    def look_again(self) -> None:
+        """Ask for each session anew when it is looked at next."""
+        with self._guard:
             self._looked.clear()
 
     def session_id(self, key: str) -> SessionId | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from redisstore.errors import RedisStoreError, StaleWrite
+from redisstore.hermes.continuing import Continuing
 from redisstore.hermes.conversion import from_override, to_source
 from redisstore.hermes.entries import Entries
 from redisstore.hermes.live import link_of
@@ -30,10 +31,9 @@ _CLEARED_BY_END = {"was_auto_reset", "auto_reset_reason", "reset_had_activity", 
 _log = logging.getLogger(__name__)
 
 
-class SharedSessions:
+class SharedSessions(Continuing):
     """What stands before the gateway's own store; its methods are named and answered as there."""
 
-    shared: SessionStore
     plugin: Plugin
 
     def __init__(
@@ -108,6 +108,7 @@ class SharedSessions:
         if begun is not None:
             stored, created = begun.entry, begun.created
         else:
+            self._known.save_of(key)
             stored = self.shared.get_or_create_session(
                 to_source(source), force_new=force_new, session_key=SessionKey(key)
             )
@@ -120,44 +121,8 @@ class SharedSessions:
             ended = self._tip(stored.previous_session_id)
             self._records.end(ended, "session_reset", stored.auto_reset_reason)
         elif not force_new and self._recovers and (found := self._recoverable(entry, source)):
-            return self._gone_on(entry, found)
+            return self._revived(entry, found)
         self._records.begin(entry, source)
-        return entry
-
-    def _alive(self, entry: Any, source: Any) -> Any:
-        """Return an entry whose conversation the records know as living, under whichever id."""
-        if (tip := self._tip(entry.session_id)) != entry.session_id:
-            return self._gone_on(entry, tip)
-        is_ended = getattr(self, "_is_session_ended_in_db", None)
-        if is_ended is None or not is_ended(entry.session_id):
-            return entry
-        if found := self._recoverable(entry, source):
-            return self._gone_on(entry, found)
-        key = SessionKey(entry.session_key)
-        renewed = self._known.take(
-            self.shared.get_or_create_session(to_source(source), force_new=True, session_key=key)
-        )
-        self._records.begin(renewed, source)
-        return renewed
-
-    def _tip(self, session_id: str) -> str:
-        """Return the id under which a conversation goes on after its transcript was compressed."""
-        find = getattr(self, "_compression_tip_for_session_id", None)
-        return str(find(session_id)) if find is not None else session_id
-
-    def _recoverable(self, entry: Any, source: Any) -> str | None:
-        """Return the conversation that the records would go on with, opened again."""
-        recover = getattr(self, "_recover_session_from_db", None)
-        if recover is None:
-            return None
-        found = recover(session_key=entry.session_key, source=source, now=entry.updated_at)
-        return found.session_id if found else None
-
-    def _gone_on(self, entry: Any, session_id: str) -> Any:
-        """Bind a session to the id under which its conversation goes on."""
-        if session_id != entry.session_id:
-            entry.session_id = session_id
-            self._save()
         return entry
 
     def update_session(self, session_key: str, last_prompt_tokens: int | None = None) -> None:
@@ -190,6 +155,7 @@ class SharedSessions:
 
     def reset_session(self, session_key: str, display_name: str | None = None) -> Any:
         """Start a session anew; ``None`` for an unknown key."""
+        self._known.save_of(session_key)
         stored = self.shared.reset_session(SessionKey(session_key), display_name)
         if stored is None:
             return None
@@ -202,6 +168,7 @@ class SharedSessions:
 
     def switch_session(self, session_key: str, target_session_id: str) -> Any:
         """Bind a key to a given conversation; ``None`` for an unknown key."""
+        self._known.save_of(session_key)
         before = self.shared.get_session(SessionKey(session_key))
         if before is None or before.session_id == target_session_id:
             return None if before is None else self._known.take(before)
@@ -224,6 +191,7 @@ class SharedSessions:
 
     def mark_resume_pending(self, session_key: str, reason: str = "restart_timeout") -> bool:
         """Mark a session as interrupted; false if it is suspended or unknown."""
+        self._known.save_of(session_key)
         done = self.shared.mark_resume_pending(SessionKey(session_key), reason)
         self._known.refreshed(session_key)
         return done
@@ -280,7 +248,10 @@ class SharedSessions:
         """Drop sessions without activity for so many days; none for 0 or less."""
         if max_age_days is None or max_age_days <= 0:
             return 0
-        return int(self.shared.prune_old_entries(max_age_days))
+        self._save()
+        pruned = int(self.shared.prune_old_entries(max_age_days))
+        self._known.look_again()
+        return pruned
 
     def suspend_recently_active(self, max_age_seconds: int = 120) -> int:  # noqa: ARG002 - the gateway's
         """Mark sessions whose turn was cut off, and no other; return how many were found now.
