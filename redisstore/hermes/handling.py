@@ -21,6 +21,8 @@ from redisstore.errors import (
     RedisStoreError,
     ReplicaDraining,
     StaleWrite,
+    StoreFull,
+    StoreUnavailable,
     TurnBusy,
     TurnLost,
 )
@@ -30,6 +32,7 @@ from redisstore.keys import SessionKey
 
 BUSY = "I'm still busy with an earlier message here. Please send this again in a moment."
 AWAY = "I can't reach my session store right now. Please send this again in a moment."
+BROKEN = "I can't go on here: my session store refuses it. Please tell whoever runs me."
 LEAVING = "I'm shutting down. Please send this again in a moment."
 WAIT = 1800.0
 """Seconds that a message waits for the ones before it, as long as 0.19 lets a turn take."""
@@ -92,17 +95,17 @@ class Handling:
         message_id = resumes or _id_of(event)
         if message_id is not None and (key, message_id) in self._taken:
             message_id = None
-        turn = known_store(self._turns).turn(
-            to_source(source),
-            message_id,
-            0 if resumes else WAIT,
-            session_key=SessionKey(key),
-            on_lost=self._on_lost,
-        )
         before = runner.session_store._known.stored(key)
         try:
+            turn = known_store(self._turns).turn(
+                to_source(source),
+                message_id,
+                0 if resumes else WAIT,
+                session_key=SessionKey(key),
+                on_lost=self._on_lost,
+            )
             await self._turns.begin(scope, key, turn)
-        except RedisStoreError as refusal:
+        except (RedisStoreError, ValueError) as refusal:
             return None if resumes else _told(refusal, key)
         if resumes and not turn.entry.resume_pending:
             await self._turns.end(scope)
@@ -141,14 +144,15 @@ class Handling:
         scope = SCOPE.get()
         if scope is None or not scope.delivers or not scope.runs:
             return
-        cut = bool(getattr(runner, "_draining", False)) and not scope.succeeded
-        if outcome == "failure" or (outcome == "cancelled" and cut) or cut:
+        stops = bool(getattr(runner, "_draining", False))
+        cut = stops and (outcome == "cancelled" or not scope.succeeded)
+        if cut or outcome == "failure":
             await self._turns.give_up(scope)
         else:
             await self._turns.end(scope)
 
 
-def _told(refusal: RedisStoreError, key: str) -> str | None:
+def _told(refusal: Exception, key: str) -> str | None:
     """Return what a person is told whose message could not be handled; ``None``: nothing."""
     if isinstance(refusal, DuplicateMessage):
         _log.info("a message of %s came again, it is %s", key, refusal.state)
@@ -156,7 +160,9 @@ def _told(refusal: RedisStoreError, key: str) -> str | None:
     _log.warning("a message of %s was not handled: %s", key, refusal)
     if isinstance(refusal, TurnBusy):
         return BUSY
-    return LEAVING if isinstance(refusal, ReplicaDraining) else AWAY
+    if isinstance(refusal, ReplicaDraining):
+        return LEAVING
+    return AWAY if isinstance(refusal, StoreUnavailable | StoreFull | TurnLost) else BROKEN
 
 
 def _id_of(event: Any) -> str | None:

@@ -23,7 +23,9 @@ from redisstore.hermes.turns import Turns
 from redisstore.hermes.upkeep import Upkeep
 from redisstore.hermes.wrapping import wrap_adapters, wrap_processes, wrap_runner, wrap_watches
 
-_TURN_DEADLINE = 10.0
+_DRAIN = 86_400.0
+"""Seconds, longer than any gateway takes to stop."""
+_TURN_DEADLINE = 5.0
 """Seconds for the calls of turns: they don't hold up the event loop."""
 _log = logging.getLogger(__name__)
 
@@ -79,6 +81,12 @@ class Plugin:
         wrap_adapters(_class_of("gateway.platforms.base", "BasePlatformAdapter"), self)
         wrap_processes(_class_of("tools.process_registry", "ProcessRegistry"), self)
 
+    def begin_no_more(self) -> asyncio.Task[Any] | None:
+        """Send away what waits for its turn; what runs is the gateway's to end. Then cancel it."""
+        if self.turns.store is None:
+            return None
+        return asyncio.create_task(self.turns.store.drain(grace=_DRAIN))
+
     async def closed(self, runner: Any) -> None:
         """Leave nothing behind that others would have to wait for."""
         if self.holds is not None:
@@ -93,11 +101,8 @@ class Plugin:
     def _left(self, key: str, session_id: str | None) -> None:
         """Take in that a session has left a conversation, on whichever replica."""
         scope = self.turns.running(key)
-        if (
-            scope is not None
-            and scope.turn is not None
-            and scope.turn.entry.session_id == session_id
-        ):
+        turn = scope.turn if scope is not None and not scope.bound_anew else None
+        if turn is not None and turn.entry.session_id == session_id:
             self._stop_agent(key)
 
     def _stop_agent(self, key: str) -> None:
@@ -111,7 +116,7 @@ class Plugin:
             invalidate(key, reason="redisstore")
         agent = runner._running_agents.get(key)
         if hasattr(agent, "interrupt"):
-            agent.interrupt("this session goes on elsewhere")
+            agent.interrupt()  # with a text, it would be told to the model
 
 
 def _class_of(module: str, name: str) -> type[Any]:

@@ -33,6 +33,8 @@ class Scope:
         self.succeeded = False
         """Whether the agent came to an end of its own."""
         self.told_new = False
+        self.bound_anew = False
+        """Whether this very gateway has bound the session anew meanwhile."""
 
     @property
     def runs(self) -> bool:
@@ -96,11 +98,16 @@ class Turns:
         scope.succeeded = True
         return True
 
+    def note_bound_anew(self, key: str) -> None:
+        """Take in that this gateway binds a session anew: an event of that is no news."""
+        if scope := self._running.get(key):
+            scope.bound_anew = True
+
     async def begin(self, scope: Scope, key: str, turn: AsyncTurn) -> None:
         """Begin a turn, after the ones before it; raises what ``store.turn`` raises."""
         await turn.__aenter__()
         scope.key, scope.turn, scope.over = key, turn, False
-        scope.told_new, scope.succeeded, scope.tokens = False, False, None
+        scope.told_new, scope.succeeded, scope.bound_anew, scope.tokens = False, False, False, None
         self._running[key] = scope
 
     async def end(self, scope: Scope) -> None:

@@ -20,6 +20,9 @@ from redisstore.errors import RedisStoreError
 
 SWEEP_EVERY = 300.0
 """Seconds between two looks for agents that nobody has used for a while, as in the gateway."""
+RETRY_EVERY = 10.0
+_MOST_TRIES = 3
+"""How often one replica tries again to go on with a session that is interrupted."""
 _PAUSE = 1.0
 _log = logging.getLogger(__name__)
 
@@ -36,18 +39,18 @@ class Upkeep:
         self._store = store
         self._gateway = gateway
         self._on_left = on_left
-        self._interrupted: dict[str, None] = {}
+        self._interrupted: dict[str, int] = {}
         self._ended = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     @property
     def interrupted(self) -> tuple[str, ...]:
         """The sessions that may be interrupted, by key, as far as they have been heard of."""
-        return tuple(self._interrupted)
+        return tuple(key for key, tries in self._interrupted.items() if tries <= _MOST_TRIES)
 
     def keep_interrupted(self, keys: Iterable[str]) -> None:
         """Forget those that are not among these: somebody has gone on with them."""
-        self._interrupted = dict.fromkeys(keys)
+        self._interrupted = {key: self._interrupted.get(key, 0) for key in keys}
 
     def start(self) -> None:
         """Begin, as a task of the running loop."""
@@ -64,11 +67,12 @@ class Upkeep:
     async def look(self) -> None:
         """Learn which sessions are interrupted now."""
         async for entry in self._store.list_sessions(only="resume_pending"):
-            self._interrupted[entry.session_key] = None
+            self._interrupted.setdefault(entry.session_key, 0)
 
     async def _run(self) -> None:
         async with self._store.maintenance(on_expired=self._finalize):
-            tasks = [asyncio.create_task(work()) for work in (self._follow, self._sweep)]
+            works = (self._follow, self._retry, self._sweep)
+            tasks = [asyncio.create_task(work()) for work in works]
             await self._ended.wait()
             for task in tasks:
                 task.cancel()
@@ -95,9 +99,8 @@ class Upkeep:
         if key is None:
             return
         if event.kind == "resume_pending":
-            self._interrupted[key] = None
-            if event.reason == "replica_lost":
-                self._resume()
+            self._interrupted[key] = 0
+            self._resume()
         elif event.kind in {"reset", "deleted", "switched"} and event.reason != "continued":
             self._interrupted.pop(key, None)
             self._on_left(key, event.old_session_id or event.session_id)
@@ -115,6 +118,15 @@ class Upkeep:
         if gateway is not None and getattr(gateway, "_running", False):
             with _no_boot_counted():
                 gateway._schedule_resume_pending_sessions()
+
+    async def _retry(self) -> None:
+        """Try again what a stopping gateway was still at, or what was not gone on with."""
+        while True:
+            await asyncio.sleep(RETRY_EVERY)
+            for key in self.interrupted:
+                self._interrupted[key] += 1
+            if self._interrupted:
+                self._resume()
 
     async def _sweep(self) -> None:
         while True:

@@ -54,9 +54,12 @@ def wrap_runner(owner: type[Any], plugin: Plugin) -> None:
 
     def stop(original: Any) -> Any:
         async def stopped(self: Any, *more: Any, **named: Any) -> Any:
+            leaving = plugin.begin_no_more()
             try:
                 return await original(self, *more, **named)
             finally:
+                if leaving is not None:
+                    leaving.cancel()
                 await plugin.closed(self)
 
         return stopped
@@ -80,7 +83,8 @@ def wrap_watches(owner: type[Any], plugin: Plugin) -> None:
                 _log.warning("interrupted sessions are gone on with later: %s", failure)
                 return 0
             plugin.upkeep.keep_interrupted(keys)
-            with known.only(keys):
+            # 0.13 does not look whether it is at one of them.
+            with known.only(key for key in keys if is_free(self, key)):
                 return original(self, *more, **named)
 
         return scheduled
@@ -96,15 +100,30 @@ def wrap_watches(owner: type[Any], plugin: Plugin) -> None:
     owner._AUTO_RESUME_REASONS = frozenset(owner._AUTO_RESUME_REASONS) | RESUMED
 
 
+def is_idle(runner: Any, adapter: Any, key: str) -> bool:
+    """Whether nothing of a session is being handled in this gateway."""
+    running = getattr(runner, "_running_agents", ())
+    return key not in adapter._active_sessions and key not in running
+
+
+def is_free(runner: Any, key: str) -> bool:
+    """Whether no platform of a gateway is at a session."""
+    return all(is_idle(runner, adapter, key) for adapter in runner.adapters.values())
+
+
 def wrap_adapters(owner: type[Any], plugin: Plugin) -> None:
     """Wrap what all platforms have in common: how a message arrives, and is answered."""
 
     def arrive(original: Any) -> Any:
         async def arrived(self: Any, event: Any) -> Any:
             runner = plugin.runner
-            if runner is None or await plugin.handling.arrive(runner, self, event):
-                return await original(self, event)
-            return None
+            if runner is not None and not await plugin.handling.arrive(runner, self, event):
+                return None
+            result = await original(self, event)
+            # It may have been put aside for a turn that had just ended.
+            for key in [key for key in self._pending_messages if is_idle(runner, self, key)]:
+                await original(self, self._pending_messages.pop(key))
+            return result
 
         return arrived
 
