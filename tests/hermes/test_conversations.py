@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 from .model import answer_to
 from .pair import Pair
 from .phone import Chat
@@ -68,3 +71,15 @@ def test_a_new_conversation_begun_on_one_holds_on_the_other(pair: Pair, chat: Ch
     history = pair.model.last_request("msg-new-one").history
     assert answer_to("msg-new-two") in history
     assert "msg-old" not in history
+
+
+def test_a_conversation_that_the_records_have_closed_is_answered(pair: Pair, chat: Chat) -> None:
+    pair.start_both()
+    pair.talk(pair.one, chat, "msg-before-closing")
+    with closing(sqlite3.connect(pair.one.home / "state.db", timeout=30)) as records, records:
+        records.execute(
+            "UPDATE sessions SET ended_at = 1, end_reason = 'session_reset' WHERE id = ?",
+            (pair.session_id(chat),),
+        )
+    pair.talk_to_both(chat, "msg-after-closing")
+    assert pair.answers(chat, "msg-after-closing-one") == 1
