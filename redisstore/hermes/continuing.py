@@ -6,7 +6,7 @@ another id now, and whether its row was closed. Older versions don't, and have n
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from redisstore.calls.amendments import Amendments
 from redisstore.hermes.conversion import to_source
@@ -15,11 +15,15 @@ from redisstore.hermes.records import Records
 from redisstore.keys import SessionKey
 from redisstore.sync.store import SessionStore
 
+if TYPE_CHECKING:
+    from redisstore.hermes.plugin import Plugin
+
 
 class Continuing:
     """The part of the store that looks whether a session can go on as it is."""
 
     shared: SessionStore
+    plugin: Plugin
     _records: Records
 
     @property
@@ -36,6 +40,7 @@ class Continuing:
         if found := self._recoverable(entry, source):
             return self._revived(entry, found)
         key = SessionKey(entry.session_key)
+        self.plugin.turns.note_bound_anew(key)
         renewed = self._known.take(
             self.shared.get_or_create_session(to_source(source), force_new=True, session_key=key)
         )

@@ -156,6 +156,7 @@ class SharedSessions(Continuing):
     def reset_session(self, session_key: str, display_name: str | None = None) -> Any:
         """Start a session anew; ``None`` for an unknown key."""
         self._known.save_of(session_key)
+        self.plugin.turns.note_bound_anew(session_key)
         stored = self.shared.reset_session(SessionKey(session_key), display_name)
         if stored is None:
             return None
@@ -172,6 +173,7 @@ class SharedSessions(Continuing):
         before = self.shared.get_session(SessionKey(session_key))
         if before is None or before.session_id == target_session_id:
             return None if before is None else self._known.take(before)
+        self.plugin.turns.note_bound_anew(session_key)
         stored = self.shared.switch_session(SessionKey(session_key), SessionId(target_session_id))
         if stored is None:
             return None
