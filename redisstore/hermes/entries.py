@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakValueDictionary
 
 from redisstore.calls.amendments import Amendments
 from redisstore.calls.call import HasLease
@@ -47,6 +48,8 @@ class Entries(MutableMapping[str, Any]):
         self._class = live_class(entry_class, converter.fields)
         self._guard = threading.RLock()
         self._cache: OrderedDict[str, Any] = OrderedDict()
+        # What is no longer cached has its object for as long as anybody else has that in hand.
+        self._alive: WeakValueDictionary[str, Any] = WeakValueDictionary()
         self._looked: OrderedDict[str, float] = OrderedDict()
         self._changed: dict[int, Any] = {}
         self._only: tuple[str, ...] | None = None
@@ -55,9 +58,9 @@ class Entries(MutableMapping[str, Any]):
     def take(self, stored: SessionEntry) -> Any:
         """Return the live entry of a session, brought up to what is stored."""
         with self._guard:
-            entry = self._cache.get(stored.session_key)
+            entry = self._alive.get(stored.session_key)
             link = link_of(entry) if entry is not None else None
-            if link is None or link.stored.session_id != stored.session_id:
+            if link is None or not _is_same(link.stored, stored):
                 entry = self._new(stored)
             elif stored.version >= link.stored.version:
                 self._bring_up(entry, link, stored)
@@ -66,7 +69,7 @@ class Entries(MutableMapping[str, Any]):
 
     def stored(self, key: str) -> SessionEntry | None:
         """Return what was last known to be stored for a key; asks nobody."""
-        entry = self._cache.get(key)
+        entry = self._alive.get(key)
         link = link_of(entry) if entry is not None else None
         return link.stored if link else None
 
@@ -77,6 +80,7 @@ class Entries(MutableMapping[str, Any]):
             return self.take(stored)
         with self._guard:
             self._cache.pop(key, None)
+            self._alive.pop(key, None)
             self._note_look(key)
         return None
 
@@ -95,7 +99,7 @@ class Entries(MutableMapping[str, Any]):
     def save_of(self, key: str) -> None:
         """Write what was changed in the entry of a key: it is about to be decided upon."""
         with self._guard:
-            entry = self._cache.get(key)
+            entry = self._alive.get(key)
             is_changed = self._changed.pop(id(entry), None) is not None
         if is_changed:
             self._try_to_save(entry)
@@ -159,7 +163,7 @@ class Entries(MutableMapping[str, Any]):
             self._changed[id(entry)] = entry
 
     def _keep(self, key: str, entry: Any) -> None:
-        self._cache[key] = entry
+        self._cache[key] = self._alive[key] = entry
         self._cache.move_to_end(key)
         if len(self._cache) > _MOST_CACHED:
             self._cache.popitem(last=False)
@@ -249,6 +253,11 @@ class Entries(MutableMapping[str, Any]):
         """Return the conversation that a key was last known to be bound to."""
         stored = self.stored(key)
         return stored.session_id if stored else None
+
+
+def _is_same(known: SessionEntry, stored: SessionEntry) -> bool:
+    """Whether it is what is known, perhaps changed; not if it was deleted and made again."""
+    return (known.session_id, known.created_at) == (stored.session_id, stored.created_at)
 
 
 def _log_damaged(damaged: RedisStoreError) -> None:
