@@ -204,6 +204,13 @@ def _plain(method: str) -> Callable[[Side, Call], View]:
     return lambda side, call: getattr(side.store, method)(*call.args)
 
 
+def _update(side: Side, call: Call) -> View:
+    side.store.update_session(_key(side, call), *call.args)
+    if call.lane not in side.held:  # what is in hand is looked at in any case
+        return entry_view(side, side.store._entries.get(_key(side, call)))
+    return None
+
+
 def _override(side: Side, call: Call) -> View:
     side.store.set_model_override(_key(side, call), *call.args)
     return entry_view(side, side.store._entries.get(_key(side, call)))
@@ -243,6 +250,12 @@ def _speak(side: Side, call: Call) -> View:
         side.store.append_to_transcript(entry.session_id, _TOLD)
 
 
+def _lose(side: Side, call: Call) -> View:
+    """Lose a session, but not its row, as by a crash or with another database."""
+    side.held.pop(call.lane, None)
+    side.lose(_key(side, call))
+
+
 def _key(side: Side, call: Call) -> str:
     return key_of(side, call.lane)
 
@@ -250,7 +263,7 @@ def _key(side: Side, call: Call) -> str:
 _TOLD = {"role": "user", "content": "hello"}
 _CALLS: dict[str, Callable[[Side, Call], View]] = {
     "message": _message,
-    "update": _of_key("update_session"),
+    "update": _update,
     "change": _change,
     "save": _save,
     "rotate": _rotate,
@@ -273,6 +286,7 @@ _CALLS: dict[str, Callable[[Side, Call], View]] = {
     "finalizable": _with_entry("is_session_finalizable"),
     "has_any": _plain("has_any_sessions"),
     "speak": _speak,
+    "lose": _lose,
     "override": _override,
     "overridden": _of_key("get_model_override"),
     "peek": _peek,

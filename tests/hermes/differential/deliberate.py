@@ -98,6 +98,14 @@ DELIBERATE: tuple[Deliberate, ...] = (
         unlike.due_and_compressed,
     ),
     Deliberate(
+        "What a process holds is not reset for having been interrupted long ago either.",
+        unlike.held_and_interrupted,
+    ),
+    Deliberate(
+        "With the policy none an interrupted session is not reset, however old, as in 0.19.",
+        unlike.never_reset,
+    ),
+    Deliberate(
         "The reset policy is asked about an interrupted session too, as in 0.18 and later.",
         unlike.interrupted_and_due,
     ),

@@ -37,6 +37,13 @@ class Settings:
     ends_rows: bool
     """Whether others end rows of the database and compress sessions meanwhile."""
 
+    def mode_of(self, key: str) -> str:
+        """Return the mode of the reset policy of a session key."""
+        special = (
+            self.of_slack if ":slack:" in key else self.of_groups if ":group:" in key else None
+        )
+        return (special or self.default)[0]
+
 
 def settings(rng: Random) -> Settings:
     """Draw how the gateways are set up."""
@@ -50,7 +57,7 @@ def settings(rng: Random) -> Settings:
         rng.choice((None, policy())),
         rng.choice((None, policy())),
         rng.random() < 0.5,
-        rng.random() < 0.3,
+        rng.random() < 0.4,
     )
 
 
@@ -91,6 +98,7 @@ _WEIGHTS = {
     "expired": 3,
     "has_any": 1,
     "speak": 3,
+    "lose": 2,
 }
 _NEWER = {"override": 5, "overridden": 2, "peek": 2, "lookup": 3, "finalizable": 1}
 _ROWS = {"end_row": 4, "compress": 4}

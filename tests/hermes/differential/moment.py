@@ -61,6 +61,24 @@ class Moment:
         own, plugin = (seen["answer"].get("session_id") for seen in (self.own, self.plugin))
         return own == plugin in self.rows and self.ended(self.session["session_id"]) is not None
 
+    @property
+    def registry_broke(self) -> bool:
+        """Whether the gateway's own store failed for not knowing of processes."""
+        raised = f"RegistryBroken: {self.key}"
+        is_told = (
+            isinstance(self.own["answer"], dict) and self.own["answer"].get("raised") == raised
+        )
+        return is_told and self.processes.get(self.key) == "fails"
+
+    @property
+    def own_gave_up(self) -> bool:
+        """Whether only the gateway's own store found an interrupted session too old."""
+        return (
+            self.own_renewed
+            and self.own["answer"]["auto_reset_reason"] == "resume_pending_expired"
+            and bool(self.plugin["answer"]["session_id"] == self.session["session_id"])
+        )
+
     def _renewed(self, seen: View) -> bool:
         if self.call.name != "message" or self.session is None:
             return False

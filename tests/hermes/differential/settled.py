@@ -94,12 +94,10 @@ def had_activity(moment: Moment, own: Side, _: Side) -> None:
 
 
 def registry_broken(moment: Moment, _: Difference) -> bool:
-    raised = moment.own["answer"]
     return (
         moment.call.name == "message"
-        and moment.processes.get(moment.key) == "fails"
-        and isinstance(raised, dict)
-        and raised.get("raised") == f"RegistryBroken: {moment.key}"
+        and moment.registry_broke
+        and not (moment.session or {}).get("resume_pending")
     )
 
 

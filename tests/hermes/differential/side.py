@@ -66,6 +66,14 @@ class Side:
     def forget(self) -> None:
         """Drop what is cached, if anything is."""
 
+    def lose(self, key: str) -> None:
+        """Have no session any more for a key."""
+        self.store._ensure_loaded()
+        with self.store._lock:
+            self.store._entries.pop(key, None)
+            self.store._save()
+        self.is_dirty = False
+
     def in_step(self) -> None:
         """Tell the store which processes run now, if it has to be told."""
 
@@ -135,6 +143,12 @@ class PluginSide(Side):
     def forget(self) -> None:
         """Drop what is cached of the sessions in Redis."""
         self.store._entries.clear()
+
+    def lose(self, key: str) -> None:
+        """Have no session any more for a key."""
+        self.store._save()
+        self.store.shared.delete_session(SessionKey(key))
+        self.forget()
 
     def in_step(self) -> None:
         """Do at once what the plugin's own thread does soon: hold what a process belongs to."""

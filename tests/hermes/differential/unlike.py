@@ -38,6 +38,18 @@ def interrupted_and_due(moment: Moment, _: Difference) -> bool:
     )
 
 
+def held_and_interrupted(moment: Moment, _: Difference) -> bool:
+    if moment.processes.get(moment.key) not in {"runs", "fails"}:
+        return False
+    broke = moment.call.name == "message" and moment.registry_broke
+    return moment.own_gave_up or bool(broke and (moment.session or {}).get("resume_pending"))
+
+
+def never_reset(moment: Moment, _: Difference) -> bool:
+    is_old = moment.gateway.recovers and not moment.gateway.promotes
+    return is_old and moment.own_gave_up and moment.setup.mode_of(moment.key) == "none"
+
+
 def not_revived(moment: Moment, _: Difference) -> bool:
     answer = moment.plugin["answer"]
     return (
