@@ -1,7 +1,7 @@
 """The same random calls on the gateway's own store and on the plugin's: the same answers.
 
-This runs inside an environment of the gateway's, which has redisstore and nothing of the tests'
-own packages. `python -m tests.hermes.differential.driver --help` tells how to run it by hand.
+This runs inside an environment of the gateway's, which has redisstore, and none of what the tests
+are built on. `python tests/hermes/differential --help`, with its python, tells how.
 
 A guide to the house, from the ground up:
 
@@ -10,7 +10,9 @@ A guide to the house, from the ground up:
 - `views`: what can be seen of a store, in a form that can be compared;
 - `drawing`: random settings and random sequences of calls;
 - `calls`: how each call is done on a side;
-- `deliberate`: the differences that are meant, each with its reason;
+- `moment`: `Moment`, a call that was done on both sides, with what was there before it;
+- `deliberate`: the differences that are meant, each with its reason; `settled`, `unlike`: when they
+  are met, and what is done about that;
 - `play`: one sequence on both sides, and the shortest one that still fails;
 - `driver`: many sequences, from the command line.
 """
