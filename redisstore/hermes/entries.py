@@ -107,6 +107,10 @@ class Entries(MutableMapping[str, Any]):
     def _try_to_save(self, entry: Any) -> None:
         try:
             self._save(entry)
+        except ValueError as wrong:  # as all errors that name a field are
+            _log.error("what was changed in %s can't be stored: %s", entry.session_key, wrong)
+            if link := link_of(entry):
+                link.changed.clear()
         except RedisStoreError as failure:
             _log.warning("%s is not saved yet: %s", entry.session_key, failure)
             with self._guard:
