@@ -93,9 +93,9 @@ DELIBERATE: tuple[Deliberate, ...] = (
         unlike.repointed_at_start,
     ),
     Deliberate(
-        "A session that is due or suspended is reset, also if its transcript was compressed, as in"
-        " 0.18.",
-        unlike.due_and_compressed,
+        "A session that is due or suspended is reset, also if its transcript was compressed (as in"
+        " 0.18), or its row was closed by mistake (as in 0.19).",
+        unlike.due_and_ended,
     ),
     Deliberate(
         "What a process holds is not reset for having been interrupted long ago either.",

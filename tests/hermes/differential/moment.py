@@ -87,8 +87,9 @@ class Moment:
 
 
 Explains = Callable[[Moment, Difference], bool]
-Settle = Callable[[Moment, Side, Side], None]
-"""Makes one side agree with the other: the gateway's own, then the plugin's."""
+Settle = Callable[[Moment, Side, Side], View]
+"""Makes the sides agree, the gateway's own and the plugin's; returns what the former has answered,
+if it was asked again."""
 
 
 def entry_of(side: Side, key: str) -> Any:

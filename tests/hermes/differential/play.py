@@ -7,7 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -87,30 +87,31 @@ class Stage:
         lane = calls.lane_of(call)
         seen = [_seen(side, calls.do(side, call)) for side in (own, plugin)]
         moment = Moment(
-            self._gateway,
-            setup,
-            call,
-            calls.key_of(own, lane),
-            before,
-            rows,
-            own.processes,
-            *seen,
+            self._gateway, setup, call, calls.key_of(own, lane), before, rows, own.processes, *seen
         )
-        found = differences(*seen)
+        return self._settle(moment, own, plugin, played)
+
+    def _settle(self, moment: Moment, own: Side, plugin: Side, played: Played) -> bool:
+        """Make the sides agree if they differ as they are meant to; false if they don't then."""
+        found = differences(moment.own, moment.plugin)
         if not found:
             return True
         meant = {one: _reason(moment, one) for one in found}
         reasons = {reason.text: reason for reason in meant.values() if reason}
         played.met.update(list(reasons))
         played.found = [one for one, reason in meant.items() if reason is None]
-        if not played.found and all(reason.settle for reason in reasons.values()):
-            for reason in reasons.values():
-                if reason.settle:
-                    reason.settle(moment, own, plugin)
-            own.store._save()
-            played.found = differences(*(_seen(side) for side in (own, plugin)))
-            return not played.found
-        return False
+        if played.found or not all(reason.settle for reason in reasons.values()):
+            return False
+        answer = None
+        for reason in reasons.values():
+            if reason.settle:
+                answer = reason.settle(moment, own, plugin) or answer
+        own.store._save()
+        if answer is not None:
+            again = replace(moment, own=_seen(own, answer))
+            return self._settle(again, own, plugin, played)
+        played.found = differences(_seen(own), _seen(plugin))
+        return not played.found
 
     @contextmanager
     def _sides(self, setup: Settings) -> Iterator[tuple[Side, Side]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .calls import do, source
 from .moment import BY_MISTAKE, Moment, entry_of, in_entry
 from .side import Side
-from .views import NOT_IN_ALL_DICTS, Difference
+from .views import NOT_IN_ALL_DICTS, Difference, View
 
 _TOKENS = (
     "total_tokens",
@@ -101,9 +101,9 @@ def registry_broken(moment: Moment, _: Difference) -> bool:
     )
 
 
-def again_with_process(moment: Moment, own: Side, _: Side) -> None:
+def again_with_process(moment: Moment, own: Side, _: Side) -> View:
     with own.broken_counts_as_running():
-        do(own, moment.call)
+        return do(own, moment.call)
 
 
 def pruned_unseen(moment: Moment, found: Difference) -> bool:
@@ -180,7 +180,8 @@ def began_anew(moment: Moment, found: Difference) -> bool:
         return False
     if field == "is_new":
         return (found.own, found.plugin) == (False, True)
-    return bool(field == "created_at" and found.own < found.plugin)
+    both = isinstance(found.own, str) and isinstance(found.plugin, str)
+    return field == "created_at" and both and found.own < found.plugin
 
 
 def begin_anew(_: Moment, own: Side, plugin: Side) -> None:

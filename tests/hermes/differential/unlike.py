@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from .moment import Moment
+from .moment import BY_MISTAKE, Moment
 from .views import Difference
 
 _DUE = ("idle", "daily", "resume_pending_expired")
 
 
-def due_and_compressed(moment: Moment, _: Difference) -> bool:
-    return (
-        moment.gateway.promotes
-        and moment.plugin_renewed
-        and not moment.own_renewed
-        and moment.ended(moment.session["session_id"]) == "compression"
-        and moment.plugin["answer"]["was_auto_reset"]
-    )
+def due_and_ended(moment: Moment, _: Difference) -> bool:
+    if not moment.gateway.recovers or not moment.plugin_renewed or moment.own_renewed:
+        return False
+    ended = moment.ended(moment.session["session_id"])
+    passed_over = ended == "compression" if moment.gateway.promotes else ended in BY_MISTAKE
+    return passed_over and bool(moment.plugin["answer"]["was_auto_reset"])
 
 
 def repointed_at_start(moment: Moment, found: Difference) -> bool:
