@@ -29,8 +29,8 @@ def test_a_message_costs_three_round_trips_at_the_most(pair: Pair, chat: Chat) -
             text = command["command"]
             if "that was all" in text:
                 break
-            # What scripts do is told as well; upkeep names no session. A turn that lasts is renewed.
+            # What scripts do is told as well; upkeep names no session.
             if command["client_type"] != "lua" and chat.session_key in text:
                 asked.append(SCRIPTS.get(text.split()[1], text))
-    asked = [name for name in asked if name != "renew_turns"]
+    asked = [name for name in asked if name != "renew_turns"]  # of a turn that lasts
     assert 2 <= len(asked) <= MOST, asked
