@@ -42,7 +42,6 @@ class Plugin:
     def __init__(self) -> None:
         self.turns = Turns()
         self._runner: weakref.ref[Any] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self.handling = Handling(self.turns, self._lost)
         self.holds: Holds | None = None
         self.upkeep: Upkeep | None = None
@@ -69,7 +68,6 @@ class Plugin:
         if runner is None:
             return
         self._runner = weakref.ref(runner)
-        self._loop = asyncio.get_running_loop()
         config = store.shared.config.model_copy(update={"deadline": _TURN_DEADLINE})
         self.turns.store = AsyncSessionStore.from_url(config=config)
         self.turns.on_end = store._known.take
