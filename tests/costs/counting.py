@@ -1,0 +1,172 @@
+"""Counts every operation on one server, through one of the two stores."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+from redisstore import AsyncSessionStore, SessionStore, StoreConfig
+from redisstore.calls import prune
+from tests.costs.sockets import Wire
+from tests.costs.steps import Steps
+from tests.costs.table import operations, settings
+from tests.faces import blocking
+from tests.faults.operations import Operation, furnish
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tests.servers import Server
+
+__all__ = ["COLUMNS", "FACES", "Cost", "counted"]
+
+FACES = ("sync", "async")
+COLUMNS = ("trips", "sent", "inside", "up", "down", "functions", "instructions")
+_MOMENT = 0.003
+"""Seconds between what is prepared and what is counted: the clock of the scripts has moved on."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one operation costs."""
+
+    trips: int
+    """Round trips."""
+    sent: str
+    """The commands that were sent, as ``name name*count``."""
+    inside: str
+    """The commands that scripts carried out."""
+    up: int
+    """Bytes to the server."""
+    down: int
+    """Bytes from it."""
+    functions: int
+    """Functions of redisstore that were entered in the client."""
+    instructions: int | None
+    """Instructions there, of `steps.PYTHON`; of asyncio they depend on how replies are cut."""
+
+    def columns(self) -> Mapping[str, Any]:
+        """Return each count by its name in the file."""
+        return asdict(self)
+
+
+def counted(
+    server: Server,
+    face: str,
+    wanted: Callable[[str], bool] = lambda _: True,
+    prepare: Callable[[SessionStore], object] = lambda _: None,
+) -> Mapping[str, Cost]:
+    """Count the operations that are wanted, by name. Nobody else may use the server meanwhile.
+
+    ``prepare`` is called with each store before it is used.
+    """
+    with Wire() as wire:
+        return {
+            name: _Count(server, face, kind, operation, wire, prepare).cost()
+            for name, (kind, operation) in operations(wire).items()
+            if wanted(name)
+        }
+
+
+@dataclass(frozen=True)
+class _Count:
+    server: Server
+    face: str
+    kind: str
+    operation: Operation
+    wire: Wire
+    prepare: Callable[[SessionStore], object]
+
+    def cost(self) -> Cost:
+        """Carry the operation out once, to make connections and learn scripts, and once counted."""
+        with ExitStack() as stack:
+            admin: Any = stack.enter_context(self.server.client())
+            store = self._opened(stack)
+            other = stack.enter_context(SessionStore.from_url(config=self._config()))
+            for prepared in (store, other):
+                self.prepare(prepared)
+            self._set_up(admin, store, other)
+            self.wire.begin()
+            self.operation.answer(store)
+            self._set_up(admin, store, other)
+            before = _executed(admin)
+            self.wire.begin()
+            with patch.dict(prune.sweep.__kwdefaults__, timer=_stopped), Steps() as steps:
+                self.operation.answer(store)
+            traffic = self.wire.end()
+            inside = _executed(admin) - before - traffic.commands
+        return Cost(
+            trips=traffic.round_trips,
+            sent=_text(traffic.commands),
+            inside=_text(inside),
+            up=traffic.bytes_up,
+            down=traffic.bytes_down,
+            functions=steps.functions,
+            instructions=steps.instructions if self.face == "sync" else None,
+        )
+
+    def _set_up(self, admin: Any, store: SessionStore, other: SessionStore) -> None:
+        # That the store is laid out stays; so does nothing else, answers that are kept included.
+        for key in admin.scan_iter(count=1000):
+            if not key.endswith(b"}:meta"):
+                admin.delete(key)
+        furnish(other)
+        self.operation.before(self._teacher(store, other))
+        time.sleep(_MOMENT)
+
+    def _teacher(self, store: SessionStore, other: SessionStore) -> SessionStore:
+        # What a turn begins before, the same store goes on with.
+        return store if "turn" in self.operation.name else other
+
+    def _opened(self, stack: ExitStack) -> SessionStore:
+        config = self._config()
+        if self.face == "sync":
+            return stack.enter_context(SessionStore.from_url(config=config))
+        loop = stack.enter_context(closing(asyncio.new_event_loop()))
+        store = blocking(lambda: AsyncSessionStore.from_url(config=config), loop)
+        stack.callback(store.close)
+        return store
+
+    def _config(self) -> StoreConfig:
+        return StoreConfig(
+            url=self.server.url(),
+            replica="tester",
+            # Two threads would need a second one only if they happened to meet.
+            max_connections=1,
+            # Whatever ends up in a command keeps its number of digits, and nothing is renewed.
+            deadline=300,
+            socket_timeout=60,
+            turn_lease_ttl=200,
+            process_hold_ttl=3000,
+            heartbeat_ttl=3000,
+            job_lease_ttl=200,
+            **settings(self.kind),
+        )
+
+
+def _stopped() -> float:
+    """Tell a prune, which makes batches smaller that take long, that they take no time."""
+    return 0.0
+
+
+def _executed(admin: Any) -> Counter[str]:
+    """Return how often the server has carried out each command, without the question itself."""
+    stats = admin.info("commandstats")
+    return Counter(
+        {
+            name.removeprefix("cmdstat_"): line["calls"]
+            for name, line in stats.items()
+            if name != "cmdstat_info"
+        }
+    )
+
+
+def _text(commands: Counter[str]) -> str:
+    return " ".join(
+        name if count == 1 else f"{name}*{count}" for name, count in sorted(commands.items())
+    )
