@@ -65,7 +65,7 @@ def counted(
 
     ``prepare`` is called with each store before it is used.
     """
-    with Wire() as wire:
+    with Wire(server.address) as wire:
         return {
             name: _Count(server, face, kind, operation, wire, prepare).cost()
             for name, (kind, operation) in operations(wire).items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -30,14 +31,15 @@ class Traffic:
 
 
 class Wire:
-    """A ``with`` block in which every socket of this process is watched.
+    """A ``with`` block in which every socket of this process to one server is watched.
 
     The methods of ``socket.socket`` are wrapped: redis-py and asyncio both end there, so the counts
     know nothing of what is above, and do not depend on when or in how many pieces replies come.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, server: tuple[str, int]) -> None:
         self.traffic = Traffic()
+        self._server = server
         self._watching = False
         self._lock = threading.Lock()
         self._dialogues: dict[socket.socket, Dialogue] = {}
@@ -80,7 +82,7 @@ class Wire:
     def _sending(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def send(it: socket.socket, data: Any, *flags: int) -> Any:
             sent = original(it, data, *flags)
-            if self._watching:
+            if self._watching and self._leads_there(it):
                 whole = b"".join(data) if isinstance(data, (list, tuple)) else bytes(data)
                 self._sent(it, whole[:sent])
             return sent
@@ -97,6 +99,11 @@ class Wire:
 
         return receive
 
+    def _leads_there(self, it: socket.socket) -> bool:
+        with suppress(OSError):  # it may have been closed meanwhile
+            return bool(it.getpeername() == self._server)
+        return False
+
     def _sent(self, it: socket.socket, data: bytes) -> None:
         with self._lock:
             self._sent_last.add(it)
@@ -106,6 +113,8 @@ class Wire:
 
     def _came(self, it: socket.socket, size: int) -> None:
         with self._lock:
+            if it not in self._dialogues:
+                return
             self.traffic.bytes_down += size
             if size and it in self._sent_last:
                 self._sent_last.remove(it)
