@@ -75,6 +75,13 @@ def translated(error: Exception, key: str) -> RedisStoreError | None:
     return from_script(text) or StoreRefused(f"Redis refused: {text}")
 
 
+def worth_repeating(error: Exception, key: str) -> Exception:
+    """Return an error of redis-py after which another attempt makes sense; raise any other."""
+    if final := translated(error, key):
+        raise final from error
+    return error
+
+
 def tell_repeated(failure: Exception) -> None:
     """Log that what has failed so is tried again: its caller will only see that it took longer."""
     _log.debug("no answer, trying again: %s: %s", type(failure).__name__, failure)
@@ -87,6 +94,8 @@ class Attempts:
     another only if it can end before the deadline when the server hangs (``attempt_time``).
     """
 
+    __slots__ = ("_end", "_last_start", "_seconds")
+
     def __init__(self, deadline: float, attempt_time: float) -> None:
         self._seconds = deadline
         self._last_start = time.monotonic() + max(deadline - attempt_time, 0)
@@ -94,6 +103,10 @@ class Attempts:
 
     def __iter__(self) -> Iterator[float]:
         yield 0.0
+        yield from self.again()
+
+    def again(self) -> Iterator[float]:
+        """Iterate for the pauses that follow the first attempt."""
         pause = _FIRST_PAUSE
         while True:
             wait = random.uniform(0, pause)

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from redis import exceptions as rx
 
@@ -17,12 +17,13 @@ from redisstore.aio.cancellation import heeding, interruptible
 from redisstore.calls.call import Ask, Call, Found, ItemT, Steps, Sweep, Wait, Watch
 from redisstore.calls.layout import Opening
 from redisstore.config import StoreConfig
-from redisstore.connect import AsyncClient, Connection
-from redisstore.retry import FAILURES, Attempts, tell_repeated, translated
+from redisstore.connect import AsyncClient, Connection, Lines
+from redisstore.retry import FAILURES, Attempts, tell_repeated, translated, worth_repeating
 from redisstore.scripts import Library, library
 from redisstore.sync.runner import PAUSE_AFTER_FAILED_WAIT, SCAN_COUNT, UNSENT
 
 T = TypeVar("T")
+Execute: TypeAlias = Callable[..., Awaitable[Any]]
 _log = logging.getLogger(__name__)
 
 
@@ -39,6 +40,9 @@ class AsyncRunner:
         self._waiting: AsyncClient | None = None
         self._closed = asyncio.Event()
         self._looks: set[asyncio.Lock] = set()
+        self._execute: Execute = connection.client.execute_command
+        # fakeredis has no connections.
+        self._lines = Lines(connection.client, config) if connection.knows_shebang else None
 
     async def run(self, call: Call[T]) -> T:
         """Run one call: one round trip, unless the server has to be told the script."""
@@ -172,39 +176,55 @@ class AsyncRunner:
         waiting, self._waiting = self._waiting, None
         if waiting is not None and waiting is not self.connection.client:
             await waiting.aclose()
+        if self._lines is not None:
+            await self._lines.close()
         await self.connection.client.aclose()
 
-    async def _send(self, call: Call[Any]) -> Any:  # noqa: ANN401 - what a script may reply
-        client: Any = self.connection.client  # redis-py leaves execute_command untyped
+    async def _send(self, call: Call[Any], execute: Execute) -> Any:  # noqa: ANN401 - a reply
         try:
-            return await self._send_known(client, call)
+            return await self._send_known(call, execute)
         except rx.ResponseError as error:
             if not str(error).startswith("NOLAYOUT"):
                 raise
             for opening in self._opening.calls_for(call):
-                await self._send_text(client, opening)
-            return await self._send_known(client, call)
+                await self._send_text(opening, execute)
+            return await self._send_known(call, execute)
 
-    async def _send_known(self, client: Any, call: Call[Any]) -> Any:  # noqa: ANN401 - likewise
+    async def _send_known(self, call: Call[Any], execute: Execute) -> Any:  # noqa: ANN401 - likewise
         try:
-            return await client.execute_command(*call.by_sha(self.library))
+            return await execute(*call.by_sha(self.library))
         except rx.NoScriptError:
             # The server may be another than it was: what is known of the layout must hold there.
-            await self._send_text(client, self._opening.call(claim=call.creates))
-            return await self._send_text(client, call)
+            await self._send_text(self._opening.call(claim=call.creates), execute)
+            return await self._send_text(call, execute)
 
-    async def _send_text(self, client: Any, call: Call[Any]) -> Any:  # noqa: ANN401 - redis-py's
-        return await client.execute_command(*call.by_text(self.library))
+    async def _send_text(self, call: Call[Any], execute: Execute) -> Any:  # noqa: ANN401 - likewise
+        return await execute(*call.by_text(self.library))
 
     def _attempts(self) -> Attempts:
         return Attempts(self._config.deadline, self._config.socket_timeout)
 
     async def _run(self, call: Call[T], attempts: Attempts) -> T:
-        return call.decode(await self._repeat(lambda: self._send(call), call.keys[0], attempts))
+        return call.decode(await self._reply(call, attempts))
 
-    async def _repeat(self, send: Callable[[], Awaitable[T]], key: str, attempts: Attempts) -> T:
+    async def _reply(self, call: Call[Any], attempts: Attempts) -> Any:  # noqa: ANN401 - likewise
         failure: Exception | None = None
-        for pause in attempts:
+        if self._lines is not None:
+            try:
+                return await self._send(call, self._lines.execute_command)
+            except FAILURES as error:
+                failure = worth_repeating(error, call.keys[0])
+        send = partial(self._send, call, self._execute)
+        return await self._repeat(send, call.keys[0], attempts, failure)
+
+    async def _repeat(
+        self,
+        send: Callable[[], Awaitable[T]],
+        key: str,
+        attempts: Attempts,
+        failure: Exception | None = None,
+    ) -> T:
+        for pause in attempts if failure is None else attempts.again():
             if failure is not None:
                 tell_repeated(failure)
                 await asyncio.sleep(pause)
@@ -214,7 +234,5 @@ class AsyncRunner:
                         await asyncio.to_thread(self.connection.revive, attempts.left())
                     return await heeding(send())
             except FAILURES as error:
-                if final := translated(error, key):
-                    raise final from error
-                failure = error
+                failure = worth_repeating(error, key)
         raise attempts.exhausted(self.connection.label, failure) from failure

@@ -2,21 +2,27 @@
 
 * `url`: what a URL says; * `connection`: what a caller gets; * `clients`: URL to client;
 * `cluster`, `sentinel`, `memory`: the kinds of client that redis-py does not make as we need them;
-* `adopted`: clients that the user made.
+* `adopted`: clients that the user made;
+* `exchange`: how threads send calls; `line`, `lines`: how tasks do, over a connection they share.
 """
 
 from __future__ import annotations
 
 from redisstore.connect.adopted import adopt, adopt_async
 from redisstore.connect.clients import connect, connect_async
-from redisstore.connect.connection import AsyncClient, Connection, SyncClient
+from redisstore.connect.connection import AsyncClient, Command, Connection, SyncClient
+from redisstore.connect.exchange import exchange_for
+from redisstore.connect.lines import Lines
 
 __all__ = [
     "AsyncClient",
+    "Command",
     "Connection",
+    "Lines",
     "SyncClient",
     "adopt",
     "adopt_async",
     "connect",
     "connect_async",
+    "exchange_for",
 ]

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
+import hiredis
 import redis
 import redis.asyncio
 
 SyncClient: TypeAlias = redis.Redis | redis.RedisCluster
 AsyncClient: TypeAlias = redis.asyncio.Redis | redis.asyncio.RedisCluster
 
+Command: TypeAlias = tuple[str | bytes | int, ...]
+
 ClientT = TypeVar("ClientT")
+
+
+def packed(command: Command) -> bytes:
+    """Return a command as it goes over the wire."""
+    parts: Any = command  # hiredis' stub knows tuples of one only
+    raw: bytes = hiredis.pack_command(parts)
+    return raw
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from redis import exceptions as rx
 from redisstore.calls.call import Ask, Call, Found, ItemT, Steps, Sweep, Wait, Watch
 from redisstore.calls.layout import Opening
 from redisstore.config import StoreConfig
-from redisstore.connect import Connection, SyncClient
-from redisstore.retry import FAILURES, Attempts, tell_repeated, translated
+from redisstore.connect import Command, Connection, SyncClient, exchange_for
+from redisstore.retry import FAILURES, Attempts, tell_repeated, translated, worth_repeating
 from redisstore.scripts import Library, library
 
 T = TypeVar("T")
@@ -47,6 +47,9 @@ class Runner:
         self._making = threading.Lock()
         self._closed = threading.Event()
         self._looks: set[threading.RLock] = set()
+        self._exchange = exchange_for(connection, config.deadline)
+        ways: Any = self._exchange or connection.client  # redis-py leaves execute_command untyped
+        self._execute: Callable[..., Any] = ways.execute_command
 
     def run(self, call: Call[T]) -> T:
         """Run one call: one round trip, unless the server has to be told the script."""
@@ -58,15 +61,12 @@ class Runner:
             return [self.run(calls[0])]
         attempts = self._attempts()
         replies: list[Any] = [UNSENT] * len(calls)
+        commands = [call.by_sha(self.library) for call in calls]
         try:
-            for client, places in self._crowds(calls).items():
-                pipeline: Any = client.pipeline(transaction=False)
-                for place in places:
-                    pipeline.execute_command(*calls[place].by_sha(self.library))
-                for place, reply in zip(
-                    places, pipeline.execute(raise_on_error=False), strict=True
-                ):
-                    replies[place] = reply
+            if self._exchange is not None:
+                replies = self._exchange.execute_all(commands)
+            else:
+                self._pipeline(calls, commands, replies)
         except FAILURES as error:
             tell_repeated(error)
         # A call that failed in the crowd is run again by itself, within what is left of the time.
@@ -74,6 +74,16 @@ class Runner:
             self._run(call, attempts) if isinstance(reply, Exception) else call.decode(reply)
             for call, reply in zip(calls, replies, strict=True)
         ]
+
+    def _pipeline(
+        self, calls: Sequence[Call[Any]], commands: Sequence[Command], replies: list[Any]
+    ) -> None:
+        for client, places in self._crowds(calls).items():
+            pipeline: Any = client.pipeline(transaction=False)
+            for place in places:
+                pipeline.execute_command(*commands[place])
+            for place, reply in zip(places, pipeline.execute(raise_on_error=False), strict=True):
+                replies[place] = reply
 
     def _crowds(self, calls: Sequence[Call[Any]]) -> dict[redis.Redis, list[int]]:
         # A pipeline of redis-py's Cluster client would send again, one after the other and each
@@ -214,39 +224,52 @@ class Runner:
             waiting, self._waiting = self._waiting, None
         if waiting is not None and waiting is not self.connection.client:
             waiting.close()
+        if self._exchange is not None:
+            self._exchange.close()
         self.connection.client.close()
 
     def _send(self, call: Call[Any]) -> Any:  # noqa: ANN401 - what a script may reply
-        client: Any = self.connection.client  # redis-py leaves execute_command untyped
         try:
-            return self._send_known(client, call)
+            return self._send_known(call)
         except rx.ResponseError as error:
             if not str(error).startswith("NOLAYOUT"):
                 raise
             for opening in self._opening.calls_for(call):
-                self._send_text(client, opening)
-            return self._send_known(client, call)
+                self._send_text(opening)
+            return self._send_known(call)
 
-    def _send_known(self, client: Any, call: Call[Any]) -> Any:  # noqa: ANN401 - likewise
+    def _send_known(self, call: Call[Any]) -> Any:  # noqa: ANN401 - likewise
         try:
-            return client.execute_command(*call.by_sha(self.library))
+            return self._execute(*call.by_sha(self.library))
         except rx.NoScriptError:
             # The server may be another than it was: what is known of the layout must hold there.
-            self._send_text(client, self._opening.call(claim=call.creates))
-            return self._send_text(client, call)
+            self._send_text(self._opening.call(claim=call.creates))
+            return self._send_text(call)
 
-    def _send_text(self, client: Any, call: Call[Any]) -> Any:  # noqa: ANN401 - redis-py's
-        return client.execute_command(*call.by_text(self.library))
+    def _send_text(self, call: Call[Any]) -> Any:  # noqa: ANN401 - likewise
+        return self._execute(*call.by_text(self.library))
 
     def _attempts(self) -> Attempts:
         return Attempts(self._config.deadline, self._config.socket_timeout)
 
     def _run(self, call: Call[T], attempts: Attempts) -> T:
-        return call.decode(self._repeat(lambda: self._send(call), call.keys[0], attempts))
+        return call.decode(self._reply(call, attempts))
 
-    def _repeat(self, send: Callable[[], T], key: str, attempts: Attempts) -> T:
-        failure: Exception | None = None
-        for pause in attempts:
+    def _reply(self, call: Call[Any], attempts: Attempts) -> Any:  # noqa: ANN401 - likewise
+        try:
+            return self._send(call)
+        except FAILURES as error:
+            failure = worth_repeating(error, call.keys[0])
+        return self._repeat(lambda: self._send(call), call.keys[0], attempts, failure)
+
+    def _repeat(
+        self,
+        send: Callable[[], T],
+        key: str,
+        attempts: Attempts,
+        failure: Exception | None = None,
+    ) -> T:
+        for pause in attempts if failure is None else attempts.again():
             if failure is not None:
                 tell_repeated(failure)
                 time.sleep(pause)
@@ -255,7 +278,5 @@ class Runner:
                     self.connection.revive(attempts.left())
                 return send()
             except FAILURES as error:
-                if final := translated(error, key):
-                    raise final from error
-                failure = error
+                failure = worth_repeating(error, key)
         raise attempts.exhausted(self.connection.label, failure) from failure

@@ -1,0 +1,131 @@
+"""A line: one connection that all tasks of an event loop share, so that their calls are pipelined.
+
+What they send in one turn of the event loop goes out together; nothing waits for more to come.
+Replies come in the order of the commands, so each goes to the task that asked, and a task that was
+cancelled meanwhile just does not get its own. Commands of one task, or about one session, arrive in
+the order in which they were sent.
+
+redis-py makes the connection, with all that its options ask for (TLS, user, database, sentinels),
+and hands it over: its own way to read a reply costs more than the rest of a call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any
+
+import hiredis
+from redis import exceptions as rx
+
+from redisstore.connect.connection import Command, packed
+
+_INCOMPLETE = object()
+_ERRORS = {"NOSCRIPT": rx.NoScriptError, "READONLY": rx.ReadOnlyError}
+"""Errors that a caller tells by their class; the others by their text, which begins with a code."""
+
+
+def _reply_error(text: str) -> rx.ResponseError:
+    return _ERRORS.get(text.partition(" ")[0], rx.ResponseError)(text)
+
+
+class Line(asyncio.Protocol):
+    """A connection in the hands of an event loop; what it carries is bounded by who waits.
+
+    A line that is silent for ``patience`` seconds while an answer is due is given up. Then, and
+    when the connection ends, all who wait get the error: what is still to come can't be told apart.
+    """
+
+    def __init__(self, writer: asyncio.StreamWriter, patience: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._writer = writer  # kept: it closes the transport when it is collected
+        self._patience = patience
+        self._parser = hiredis.Reader(notEnoughData=_INCOMPLETE, replyError=_reply_error)
+        self._unsent: list[bytes] = []
+        self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    @property
+    def usable(self) -> bool:
+        """Whether it takes commands, from the event loop that runs now."""
+        return not self._closed and self._loop is asyncio.get_running_loop()
+
+    def send(self, command: Command) -> asyncio.Future[Any]:
+        """Send a command with what else is ready; the future has its reply, or the error."""
+        to_send = packed(command)
+        reply = self._loop.create_future()
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        self._unsent.append(to_send)
+        self._waiting.append((reply, self._loop.time()))
+        if self._alarm is None:
+            self._alarm = self._loop.call_later(self._patience, self._look)
+        return reply
+
+    def close(self, error: Exception | None = None) -> None:
+        """End the connection; whoever waits gets the error."""
+        self._closed = True
+        self._writer.transport.abort()
+        self._give_up(error or rx.ConnectionError("the connection was closed"))
+
+    def data_received(self, data: bytes) -> None:
+        """Hand replies to those who wait."""
+        self._parser.feed(data)
+        try:
+            while (reply := self._parser.gets()) is not _INCOMPLETE:
+                if not isinstance(reply, hiredis.PushNotification):
+                    self._answer(reply)
+        except (hiredis.ProtocolError, IndexError) as error:
+            self.close(rx.ConnectionError(f"the server sent what nobody asked for: {error}"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell those who wait."""
+        self._closed = True
+        self._give_up(
+            rx.ConnectionError(f"the connection was lost: {exc or 'closed by the server'}")
+        )
+
+    def _flush(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        if not self._closed:
+            self._writer.transport.writelines(unsent)
+
+    def _answer(self, reply: object) -> None:
+        waiting, _ = self._waiting.popleft()
+        if waiting.done():
+            return  # cancelled
+        if isinstance(reply, Exception):
+            waiting.set_exception(reply)
+        else:
+            waiting.set_result(reply)
+
+    def _give_up(self, error: Exception) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        while self._waiting:
+            self._answer(error)
+
+    def _look(self) -> None:
+        self._alarm = None
+        if not self._waiting:
+            return
+        left = self._waiting[0][1] + self._patience - self._loop.time()
+        if left > 0:
+            self._alarm = self._loop.call_later(left, self._look)
+        else:
+            self.close(rx.TimeoutError(f"no answer within {self._patience:g} s"))
+
+
+async def open_line(connection: Any, longest: float) -> Line:  # noqa: ANN401 - untyped in redis-py
+    """Connect, and take the connection over from redis-py.
+
+    ``longest`` bounds its time-out of a reply, in seconds.
+    """
+    await connection.connect()
+    # There is no public way to its transport; without these it is to redis-py as if disconnected.
+    writer = connection._writer  # noqa: SLF001
+    connection._reader = connection._writer = None  # noqa: SLF001
+    line = Line(writer, min(connection.socket_timeout or longest, longest))
+    writer.transport.set_protocol(line)
+    return line
