@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from benchmarks.workload import Workload
-from benchmarks.workloads import importing, json_file, memory, prune, resolve, round_trip, turns
+from benchmarks.workloads import (
+    capacity,
+    importing,
+    json_file,
+    memory,
+    partitions,
+    prune,
+    resolve,
+    round_trip,
+    spread,
+    turns,
+)
 
 WORKLOADS: tuple[Workload, ...] = (
     prune.DISTINCT_TIMES,
@@ -15,5 +26,8 @@ WORKLOADS: tuple[Workload, ...] = (
     memory.WORKLOAD,
     round_trip.WORKLOAD,
     importing.WORKLOAD,
+    partitions.WORKLOAD,
+    spread.WORKLOAD,
+    capacity.WORKLOAD,
 )
 """Prune comes first: the smallest heap, and what may hold the server longest."""
