@@ -25,9 +25,19 @@ def run(
 ) -> Results:
     """Run everything; a workload without a server is run once, under the backend ``""``."""
     facts = machine()
-    benches = [Bench(backend, repetitions, scale) for backend in backends]
-    versions = {bench.backend.name: _prepared(bench) for bench in benches}
-    sections = tuple(_section(workload, benches, on_step) for workload in workloads)
+    found: dict[str, list[Row]] = {workload.name: [] for workload in workloads}
+    versions: dict[str, str] = {}
+    for backend in backends:
+        bench = Bench(backend, repetitions, scale)
+        versions[backend.name] = _prepared(bench)
+        with bench.stack:
+            for workload in workloads:
+                if workload.uses_server or backend is backends[0]:
+                    found[workload.name] += _rows(workload, bench, on_step)
+    sections = tuple(
+        Section(workload=one.name, title=one.title, method=one.method, rows=tuple(found[one.name]))
+        for one in workloads
+    )
     return Results(
         machine={**facts, "load at the end": load()},
         backends=versions,
@@ -37,34 +47,29 @@ def run(
     )
 
 
-def _section(workload: Workload, benches: Sequence[Bench], on_step: OnStep) -> Section:
-    rows: list[Row] = []
-    for bench in benches if workload.uses_server else benches[:1]:
-        backend = bench.backend.name if workload.uses_server else ""
-        label = workload.label(backend)
-        values: dict[str, list[float]] = {measure.name: [] for measure in workload.measures}
-        on_step(label, 0)
-        for done, repetition in enumerate(workload.run(bench), start=1):
-            if repetition.keys() != values.keys():
-                raise RuntimeError(
-                    f"{workload.name} promises {list(values)}, not {list(repetition)}"
-                )
-            for name, value in repetition.items():
-                values[name].append(value)
-            on_step(label, done)
-        rows += [
-            Row(
-                measure=measure.name,
-                label=measure.label,
-                unit=measure.unit,
-                backend=backend,
-                values=tuple(values[measure.name]),
-            )
-            for measure in workload.measures
-        ]
-    return Section(
-        workload=workload.name, title=workload.title, method=workload.method, rows=tuple(rows)
-    )
+def _rows(workload: Workload, bench: Bench, on_step: OnStep) -> list[Row]:
+    backend = bench.backend.name if workload.uses_server else ""
+    label = workload.label(backend)
+    needed = {measure.name for measure in workload.measures if not measure.optional}
+    values: dict[str, list[float]] = {measure.name: [] for measure in workload.measures}
+    on_step(label, 0)
+    for done, repetition in enumerate(workload.run(bench), start=1):
+        if not needed <= repetition.keys() <= values.keys():
+            raise RuntimeError(f"{workload.name} promises {list(values)}, not {list(repetition)}")
+        for name, value in repetition.items():
+            values[name].append(value)
+        on_step(label, done)
+    return [
+        Row(
+            measure=measure.name,
+            label=measure.label,
+            unit=measure.unit,
+            backend=backend,
+            values=tuple(values[measure.name]),
+        )
+        for measure in workload.measures
+        if values[measure.name]
+    ]
 
 
 def _prepared(bench: Bench) -> str:

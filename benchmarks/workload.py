@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TypeAlias
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import NamedTuple, TypeAlias
 
+from benchmarks.sessions import fill, now
 from redisstore import SessionResetPolicy, SessionStore, StoreConfig
 from tests.servers import Backend, Server
 
@@ -24,6 +26,20 @@ class Measure:
     name: str
     label: str
     unit: str
+    optional: bool = False
+    """Whether it may be missing, for want of a program that not every machine has."""
+
+
+class Site(NamedTuple):
+    """A server that several workloads use in turn, and the store on it."""
+
+    server: Server
+    store: SessionStore
+    sessions: int
+    """So many, whose chat ids have the stem ``SITE``; every workload leaves it with those."""
+
+
+SITE = "c"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +49,9 @@ class Bench:
     backend: Backend
     repetitions: int
     scale: float
+    stack: ExitStack = field(default_factory=ExitStack, repr=False)
+    """Ends the servers that are shared, when all workloads have run on this backend."""
+    _sites: dict[int, Site] = field(default_factory=dict, repr=False)
 
     def size(self, full: int) -> int:
         """Return a size for this run; ``full`` is the one at scale 1."""
@@ -50,6 +69,17 @@ class Bench:
         """Open a store of one partition."""
         with SessionStore.from_url(config=store_config(server, policy)) as store:
             yield store
+
+    def site(self, full: int) -> Site:
+        """Return a store filled with so many sessions, an hour old; made once for all workloads."""
+        sessions = self.size(full)
+        if sessions not in self._sites:
+            server = self.stack.enter_context(self.server())
+            store = self.stack.enter_context(self.store(server, IDLE_POLICY))
+            hour_ago, step = now() - timedelta(hours=1), timedelta(milliseconds=1)
+            fill(server, store, SITE, sessions, updated_at=hour_ago, step=step)
+            self._sites[sessions] = Site(server, store, sessions)
+        return self._sites[sessions]
 
 
 Repetition: TypeAlias = Mapping[str, float]
