@@ -94,12 +94,12 @@ class Attempts:
     another only if it can end before the deadline when the server hangs (``attempt_time``).
     """
 
-    __slots__ = ("_end", "_last_start", "_seconds")
+    __slots__ = ("_attempt_time", "_began", "_deadline")
 
     def __init__(self, deadline: float, attempt_time: float) -> None:
-        self._seconds = deadline
-        self._last_start = time.monotonic() + max(deadline - attempt_time, 0)
-        self._end = time.monotonic() + deadline
+        self._began = time.monotonic()
+        self._deadline = deadline
+        self._attempt_time = attempt_time
 
     def __iter__(self) -> Iterator[float]:
         yield 0.0
@@ -107,20 +107,21 @@ class Attempts:
 
     def again(self) -> Iterator[float]:
         """Iterate for the pauses that follow the first attempt."""
+        last_start = self._began + max(self._deadline - self._attempt_time, 0)
         pause = _FIRST_PAUSE
         while True:
             wait = random.uniform(0, pause)
-            if time.monotonic() + wait > self._last_start:
+            if time.monotonic() + wait > last_start:
                 return
             yield wait
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def left(self) -> float:
         """Return the seconds until the deadline."""
-        return max(self._end - time.monotonic(), 0)
+        return max(self._began + self._deadline - time.monotonic(), 0)
 
     def exhausted(self, label: str, error: Exception | None) -> StoreUnavailable:
         """Return the error for a caller whose time is up."""
         return StoreUnavailable(
-            f"{label} did not answer within {self._seconds:g} s: {type(error).__name__}: {error}"
+            f"{label} did not answer within {self._deadline:g} s: {type(error).__name__}: {error}"
         )

@@ -8,7 +8,8 @@ import secrets
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from functools import lru_cache
+from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from redisstore.config import StoreConfig
 from redisstore.errors import InvalidInput
@@ -22,8 +23,7 @@ Arg: TypeAlias = str | bytes | int
 _NOT_IN_A_TOKEN = re.compile(r"[^!-.0-~]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Generic[T]):
+class Call(NamedTuple, Generic[T]):
     """One script call, the same however often it is repeated, and how to read its reply."""
 
     script: str
@@ -195,7 +195,13 @@ def new_token() -> str:
 
 def new_session_id(now: datetime) -> SessionId:
     """Return a session id: UTC time stamp and 12 random hex digits."""
-    return SessionId(f"{now.astimezone(UTC):%Y%m%d_%H%M%S}_{secrets.token_hex(6)}")
+    return SessionId(f"{_stamp(int(now.timestamp()))}_{secrets.token_hex(6)}")
+
+
+@lru_cache(maxsize=8)
+def _stamp(second: int) -> str:
+    """Write out a second, once for all ids that are made in it."""
+    return f"{datetime.fromtimestamp(second, UTC):%Y%m%d_%H%M%S}"
 
 
 def as_bool(reply: bytes) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -56,7 +55,7 @@ class Opening:
         In this order: what was laid out otherwise meanwhile is refused by the first.
         """
         store = self.call(claim=True)
-        return store, replace(store, keys=(call.keys[0] + "meta",))
+        return store, store._replace(keys=(call.keys[0] + "meta",))
 
     def found(self, partitions: int | None) -> None:
         """Take in the answer."""
