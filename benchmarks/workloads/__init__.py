@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from benchmarks.workload import Workload
 from benchmarks.workloads import (
+    beside,
     capacity,
     importing,
     json_file,
     memory,
     partitions,
+    people,
     prune,
     resolve,
     round_trip,
@@ -22,6 +24,10 @@ WORKLOADS: tuple[Workload, ...] = (
     resolve.WORKLOAD,
     turns.COST,
     turns.CROWD,
+    beside.MESSAGE,
+    beside.NEW,
+    beside.TURN,
+    people.WORKLOAD,
     json_file.WORKLOAD,
     memory.WORKLOAD,
     round_trip.WORKLOAD,
