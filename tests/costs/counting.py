@@ -7,11 +7,14 @@ import time
 from collections import Counter
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from redisstore import AsyncSessionStore, SessionStore, StoreConfig
 from redisstore.calls import prune
+from redisstore.calls.layout import Opening
+from tests.costs.contention import Scene
 from tests.costs.sockets import Wire
 from tests.costs.steps import Steps
 from tests.costs.table import operations, settings
@@ -66,9 +69,10 @@ def counted(
     ``prepare`` is called with each store before it is used.
     """
     with Wire(server.address) as wire:
+        scene = Scene(wire)
         return {
-            name: _Count(server, face, kind, operation, wire, prepare).cost()
-            for name, (kind, operation) in operations(wire).items()
+            name: _Count(server, face, kind, operation, scene, prepare).cost()
+            for name, (kind, operation) in operations(scene).items()
             if wanted(name)
         }
 
@@ -79,26 +83,28 @@ class _Count:
     face: str
     kind: str
     operation: Operation
-    wire: Wire
+    scene: Scene
     prepare: Callable[[SessionStore], object]
 
     def cost(self) -> Cost:
         """Carry the operation out once, to make connections and learn scripts, and once counted."""
         with ExitStack() as stack:
             admin: Any = stack.enter_context(self.server.client())
-            store = self._opened(stack)
+            loop = stack.enter_context(closing(asyncio.new_event_loop()))
+            store, self.scene.second = self._opened(stack, loop), self._opened(stack, loop)
             other = stack.enter_context(SessionStore.from_url(config=self._config()))
-            for prepared in (store, other):
-                self.prepare(prepared)
+            for each in (store, self.scene.second):
+                _stop_clock(each)
+                self.prepare(each)
             self._set_up(admin, store, other)
-            self.wire.begin()
+            self.scene.wire.begin()
             self.operation.answer(store)
             self._set_up(admin, store, other)
             before = _executed(admin)
-            self.wire.begin()
+            self.scene.wire.begin()
             with patch.dict(prune.sweep.__kwdefaults__, timer=_stopped), Steps() as steps:
                 self.operation.answer(store)
-            traffic = self.wire.end()
+            traffic = self.scene.wire.end()
             inside = _executed(admin) - before - traffic.commands
         return Cost(
             trips=traffic.round_trips,
@@ -123,11 +129,10 @@ class _Count:
         # What a turn begins before, the same store goes on with.
         return store if "turn" in self.operation.name else other
 
-    def _opened(self, stack: ExitStack) -> SessionStore:
+    def _opened(self, stack: ExitStack, loop: asyncio.AbstractEventLoop) -> SessionStore:
         config = self._config()
         if self.face == "sync":
             return stack.enter_context(SessionStore.from_url(config=config))
-        loop = stack.enter_context(closing(asyncio.new_event_loop()))
         store = blocking(lambda: AsyncSessionStore.from_url(config=config), loop)
         stack.callback(store.close)
         return store
@@ -136,8 +141,6 @@ class _Count:
         return StoreConfig(
             url=self.server.url(),
             replica="tester",
-            # Two threads would need a second one only if they happened to meet.
-            max_connections=1,
             # Whatever ends up in a command keeps its number of digits, and nothing is renewed.
             deadline=300,
             socket_timeout=60,
@@ -147,6 +150,14 @@ class _Count:
             job_lease_ttl=200,
             **settings(self.kind),
         )
+
+
+def _stop_clock(store: Any) -> None:
+    """Let it be the same moment for what a store keeps for a second, or a day."""
+    inside, moment = getattr(store, "_store", store), datetime.now(UTC)
+    inside._opening = inside._runner._opening = Opening(
+        inside.config, clustered=False, now=lambda: moment
+    )
 
 
 def _stopped() -> float:

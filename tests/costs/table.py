@@ -11,14 +11,12 @@ from redisstore import SessionResetPolicy, SessionStore
 from redisstore.calls import expiry, replicas
 from redisstore.calls.call import one
 from redisstore.calls.jobs import JOBS, Worker
-from tests.costs.contention import turn_with_one_waiter
+from tests.costs.contention import Scene, turn_with_one_waiter
 from tests.faults.operations import OPERATIONS, PAST, Operation
 from tests.processes.lanes import key_of, source_of, unused_since
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from tests.costs.sockets import Wire
 
 __all__ = ["operations", "settings"]
 
@@ -44,9 +42,9 @@ _DAILY = {
 _ONLY_DAILY = {"maintenance: one has expired"}
 
 
-def operations(wire: Wire) -> Mapping[str, tuple[str, Operation]]:
+def operations(scene: Scene) -> Mapping[str, tuple[str, Operation]]:
     """Return every operation by its name in the file, with the kind of store it is counted in."""
-    table = {one.name: one for one in (*OPERATIONS, *_more(wire))}
+    table = {one.name: one for one in (*OPERATIONS, *_more(scene))}
     named = {name: ("none", it) for name, it in table.items() if name not in _ONLY_DAILY}
     named |= {f"{name}; policy daily": ("daily", table[name]) for name in _DAILY}
     named |= {
@@ -72,12 +70,12 @@ def settings(kind: str) -> Mapping[str, Any]:
     return kinds[kind]
 
 
-def _more(wire: Wire) -> list[Operation]:
+def _more(scene: Scene) -> list[Operation]:
     def every(partitions: int) -> int:
         return partitions
 
     return [
-        Operation("turn, with one that waits", lambda s: turn_with_one_waiter(s, wire)),
+        Operation("turn, with one that waits", lambda s: turn_with_one_waiter(s, scene)),
         Operation("turn, no message id", lambda s: _turn(s, None)),
         Operation("turn, updated in the middle", _updated_turn),
         Operation("turn, given up", _given_up_turn),

@@ -14,6 +14,7 @@ import pytest
 
 from redisstore import SessionStore
 from redisstore.calls import sessions
+from redisstore.calls.call import Call
 from redisstore.scripts import Script
 from tests.costs.counting import FACES, Cost, counted
 from tests.costs.golden import COMMAND, FILE, Counts, differences, recorded, write
@@ -87,7 +88,7 @@ def test_one_call_more_of_the_client_is_told(
 
     def wordy(context: Any, session_key: Any) -> Any:
         call = original(context, session_key)
-        return replace(call, args=("four",))
+        return Call(call.script, call.keys, ("four",), call.decode)
 
     monkeypatch.setattr(sessions, "get", wordy)
     assert only_get(server, face) == [
