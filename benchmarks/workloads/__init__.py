@@ -6,6 +6,7 @@ from benchmarks.workload import Workload
 from benchmarks.workloads import (
     beside,
     capacity,
+    floor,
     importing,
     json_file,
     memory,
@@ -22,6 +23,7 @@ WORKLOADS: tuple[Workload, ...] = (
     prune.DISTINCT_TIMES,
     prune.EQUAL_TIMES,
     resolve.WORKLOAD,
+    floor.WORKLOAD,
     turns.COST,
     turns.CROWD,
     beside.MESSAGE,

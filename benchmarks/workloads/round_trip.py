@@ -5,121 +5,168 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import timedelta
-from itertools import cycle, islice
+from itertools import count
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any
 
-import redis.asyncio
-
+from benchmarks.alternatives.bare import BareCommands
+from benchmarks.alternatives.plain import pooled
 from benchmarks.server_time import quantile
-from benchmarks.sessions import chat_id, fill, layout, now, source
+from benchmarks.sessions import chat_id, fill, now, source
+from benchmarks.without_python import RANDOM, program, rate
 from benchmarks.workload import IDLE_POLICY, Bench, Measure, Repetition, Workload, store_config
 from redisstore import AsyncSessionStore, SessionSource
-from redisstore.calls import sessions
-from redisstore.scripts import library
 from tests.servers import Server
 
 SESSIONS = 1_000
 CALLS = 2_000
 CONCURRENCY = 64
+_AT_A_TIME = 50
+_PARTS = 4
+_WITHOUT_PYTHON = 10_000
 _STEM = "r"
-
-T = TypeVar("T")
-Command = tuple[str | bytes | int, ...]
 
 
 def _run(bench: Bench) -> Iterator[Repetition]:
-    many, calls = bench.size(SESSIONS), bench.size(CALLS)
-    with bench.server() as server, bench.store(server, IDLE_POLICY) as store:
-        fill(server, store, _STEM, many, updated_at=now() - timedelta(hours=1))
-        sources = [source(chat_id(_STEM, number)) for number in range(many)]
-        store.get_or_create_session(sources[0])  # the server has the script from here on
-        context, _ = layout(store)
-        scripts = library(shebang=True)
-        commands: list[Command] = [
-            sessions.get_or_create(context, each, force_new=False).by_sha(scripts)
-            for each in sources
-        ]
-        client: Any = server.client(protocol=2)
-        for _ in range(bench.repetitions):
-            ping = _median_us(lambda _: client.ping(), sources, calls)
-            bare = _median_us(lambda command: client.execute_command(*command), commands, calls)
-            full = _median_us(store.get_or_create_session, sources, calls)
-            yield {
-                "ping_us": ping,
-                "bare_us": bare,
-                "store_us": full,
-                "store_factor": full / bare,
-                **asyncio.run(_async_repetition(server, sources, commands, calls)),
-            }
-
-
-def _median_us(call: Callable[[T], object], items: Sequence[T], calls: int) -> float:
-    taken: list[float] = []
-    for item in islice(cycle(items), calls):
-        started = perf_counter()
-        call(item)
-        taken.append(perf_counter() - started)
-    return quantile(taken, 0.5) * 1e6
-
-
-async def _async_repetition(
-    server: Server, sources: Sequence[SessionSource], commands: Sequence[Command], calls: int
-) -> Repetition:
-    async with (
-        AsyncSessionStore.from_url(config=store_config(server, IDLE_POLICY)) as store,
-        _async_client(server) as client,
+    sessions, calls = bench.size(SESSIONS), bench.size(CALLS)
+    with (
+        bench.server() as server,
+        bench.store(server, IDLE_POLICY) as store,
+        asyncio.Runner() as runner,
     ):
+        fill(server, store, _STEM, sessions, updated_at=now() - timedelta(hours=1))
+        sources = [source(chat_id(_STEM, number)) for number in range(sessions)]
+        bare = BareCommands(store, sources)
+        client: Any = server.client(protocol=2)
+        crowd = runner.run(_opened(server, sources, bare))
+        for _ in range(bench.repetitions):
+            ways: dict[str, Callable[[int], object]] = {
+                "ping": lambda _: client.ping(),
+                "bare": lambda number: client.execute_command(*bare[number]),
+                "store": lambda number: store.get_or_create_session(sources[number]),
+            }
+            took = _took(ways, sessions, calls)
+            yield {
+                **{f"{name}_us": used for name, used in took.items()},
+                "store_factor": took["store"] / took["bare"],
+                **runner.run(crowd.repetition(calls)),
+                **_without_python(server, bare, bench.size(_WITHOUT_PYTHON)),
+            }
+        runner.run(crowd.close())
+
+
+def _took(ways: dict[str, Callable[[int], object]], sessions: int, calls: int) -> dict[str, float]:
+    """Return the median of the calls of each way, in µs; some of these, then some of those."""
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    for first in range(0, calls, _AT_A_TIME):
+        for name, call in ways.items():
+            for number in range(first, first + _AT_A_TIME):
+                started = perf_counter()
+                call(number % sessions)
+                taken[name].append((perf_counter() - started) * 1e6)
+    return {name: quantile(values, 0.5) for name, values in taken.items()}
+
+
+class _Crowd:
+    """One task or many, by the bare script or by the store."""
+
+    def __init__(
+        self,
+        store: AsyncSessionStore,
+        client: Any,  # noqa: ANN401 - redis-py leaves commands untyped
+        sources: Sequence[SessionSource],
+        bare: BareCommands,
+    ) -> None:
+        self._store, self._client, self._sources = store, client, sources
+        self._bare = bare
+        self._next = count()
+
+    async def bare(self, number: int) -> object:
+        """Run the script, and leave the reply as it is."""
+        return await self._client.execute_command(*self._bare[number])
+
+    async def store(self, number: int) -> object:
+        """Call the store."""
+        return await self._store.get_or_create_session(self._sources[number])
+
+    async def repetition(self, calls: int) -> Repetition:
+        """Return calls a second of each, and how they compare."""
         found: dict[str, float] = {}
-        for name, concurrency in (("alone", 1), ("crowd", CONCURRENCY)):
+        for name, tasks in (("alone", 1), ("crowd", CONCURRENCY)):
+            part = max(calls // _PARTS, 2 * tasks)
+            seconds = {"bare": 0.0, "store": 0.0}
+            for _ in range(_PARTS):
+                seconds["bare"] += await self._seconds(self.bare, part, tasks)
+                seconds["store"] += await self._seconds(self.store, part, tasks)
+            for way, taken in seconds.items():
+                found[f"{name}_{way}_rate"] = part * _PARTS / taken
+            found[f"{name}_factor"] = seconds["store"] / seconds["bare"]
+            found[f"{name}_throughput"] = seconds["bare"] / seconds["store"]
+        return {name: found[name] for name in _ASYNC}
 
-            async def bare(command: Command) -> object:
-                return await client.execute_command(*command)
+    async def _seconds(
+        self, call: Callable[[int], Awaitable[object]], calls: int, tasks: int
+    ) -> float:
+        left = iter(range(calls))
 
-            found[f"{name}_bare_rate"] = await _rate(bare, commands, calls, concurrency)
-            found[f"{name}_store_rate"] = await _rate(
-                store.get_or_create_session, sources, calls, concurrency
-            )
-            found[f"{name}_factor"] = found[f"{name}_bare_rate"] / found[f"{name}_store_rate"]
-    return found
+        async def work() -> None:
+            for _ in left:
+                await call(next(self._next) % len(self._sources))
 
-
-def _async_client(server: Server) -> Any:  # noqa: ANN401 - redis-py leaves commands untyped
-    pool = redis.asyncio.BlockingConnectionPool.from_url(
-        server.url(), max_connections=CONCURRENCY, protocol=2
-    )
-    return redis.asyncio.Redis.from_pool(pool)
-
-
-async def _rate(
-    call: Callable[[T], Awaitable[object]], items: Sequence[T], calls: int, concurrency: int
-) -> float:
-    """Return calls a second of so many tasks; connections are open before the clock runs."""
-
-    async def work(some: Iterator[T]) -> None:
-        for item in some:
-            await call(item)
-
-    async def workers(count: int) -> None:
-        shared = islice(cycle(items), count)
+        started = perf_counter()
         async with asyncio.TaskGroup() as group:
-            for _ in range(concurrency):
-                group.create_task(work(shared))
+            for _ in range(tasks):
+                group.create_task(work())
+        return perf_counter() - started
 
-    await workers(2 * concurrency)
-    started = perf_counter()
-    await workers(calls)
-    return calls / (perf_counter() - started)
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._store.close()
+        await self._client.aclose()
 
+
+async def _opened(server: Server, sources: Sequence[SessionSource], bare: BareCommands) -> _Crowd:
+    """Return a crowd whose connections are open."""
+    store = AsyncSessionStore.from_url(config=store_config(server, IDLE_POLICY))
+    crowd = _Crowd(store, pooled(server.url(), CONCURRENCY), sources, bare)
+    await crowd.repetition(2 * CONCURRENCY)
+    return crowd
+
+
+def _without_python(server: Server, bare: BareCommands, requests: int) -> Repetition:
+    if program() is None:
+        return {}
+    script = list(bare[0])
+    script[bare.place] = f"20260101_000000_{RANDOM}"
+    return {
+        f"c_{name}_{connections}_rate": rate(
+            server, command, requests=requests, connections=connections
+        )
+        for connections in (1, CONCURRENCY)
+        for name, command in (("ping", ["PING"]), ("bare", script))
+    }
+
+
+_ASYNC = (
+    "alone_bare_rate",
+    "alone_store_rate",
+    "alone_factor",
+    "crowd_bare_rate",
+    "crowd_store_rate",
+    "crowd_throughput",
+)
+_MANY = f"{CONCURRENCY} tasks"
 
 WORKLOAD = Workload(
     "round_trip",
-    "Round trips: the store beside the bare script",
+    "Round trips: the store beside the bare script, and beside a load without Python",
     f"{CALLS:,} calls of `get_or_create_session` on {SESSIONS:,} existing sessions, beside the same"
-    " EVALSHA with the same arguments, made beforehand, by redis-py (RESP2, hiredis) and nothing"
-    " else: no arguments to check and no reply to decode. Loopback TCP. One connection: median of"
-    " the calls. asyncio: calls a second of one task, and of"
-    f" {CONCURRENCY} tasks with a connection each.",
+    " EVALSHA with the same arguments, made beforehand but for each call's own id, by redis-py"
+    " (RESP2, hiredis) and nothing else: no arguments to check, no reply to decode. Loopback TCP."
+    f" One connection: median of the calls, {_AT_A_TIME} in turn. asyncio: calls a second of one"
+    f" task, and of {CONCURRENCY} tasks, for the bare script with a pool of as many connections, in"
+    f" {_PARTS} parts by turns. Without Python: `redis-benchmark`, one thread,"
+    f" {_WITHOUT_PYTHON:,} requests, the same EVALSHA on one session.",
     (
         Measure("ping_us", "PING", "µs"),
         Measure("bare_us", "bare EVALSHA", "µs"),
@@ -127,10 +174,24 @@ WORKLOAD = Workload(
         Measure("store_factor", "store / bare", "x"),
         Measure("alone_bare_rate", "asyncio, 1 task: bare EVALSHA", "1/s"),
         Measure("alone_store_rate", "asyncio, 1 task: AsyncSessionStore", "1/s"),
-        Measure("alone_factor", "bare / store", "x"),
-        Measure("crowd_bare_rate", f"asyncio, {CONCURRENCY} tasks: bare EVALSHA", "1/s"),
-        Measure("crowd_store_rate", f"asyncio, {CONCURRENCY} tasks: AsyncSessionStore", "1/s"),
-        Measure("crowd_factor", "bare / store", "x"),
+        Measure("alone_factor", "time, store / bare", "x"),
+        Measure("crowd_bare_rate", f"asyncio, {_MANY}: bare EVALSHA", "1/s"),
+        Measure("crowd_store_rate", f"asyncio, {_MANY}: AsyncSessionStore", "1/s"),
+        Measure("crowd_throughput", "throughput, store / bare", "x"),
+        Measure("c_ping_1_rate", "without Python, 1 connection: PING", "1/s", optional=True),
+        Measure("c_bare_1_rate", "without Python, 1 connection: EVALSHA", "1/s", optional=True),
+        Measure(
+            f"c_ping_{CONCURRENCY}_rate",
+            f"without Python, {CONCURRENCY} connections: PING",
+            "1/s",
+            optional=True,
+        ),
+        Measure(
+            f"c_bare_{CONCURRENCY}_rate",
+            f"without Python, {CONCURRENCY} connections: EVALSHA",
+            "1/s",
+            optional=True,
+        ),
     ),
     _run,
 )
