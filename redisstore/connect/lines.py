@@ -55,11 +55,15 @@ class Lines:
             raise
 
     async def close(self) -> None:
-        """Close all lines; calls that are under way fail."""
-        for opening in tuple(self._opening.values()):
-            opening.cancel()
+        """Close all lines of this event loop; calls that are under way fail."""
+        loop = asyncio.get_running_loop()
+        opening = [one for one in self._opening.values() if one.get_loop() is loop]
+        for one in opening:
+            one.cancel()
+        await asyncio.gather(*opening, return_exceptions=True)
         for line in self._lines.values():
-            line.close()
+            if line.usable:
+                line.close()
         self._lines.clear()
 
     async def _node_of(self, key: Any) -> tuple[str, Callable[[], AbstractConnection]]:  # noqa: ANN401
@@ -81,7 +85,12 @@ class Lines:
             opening = asyncio.create_task(self._open(server, connection()))
             opening.add_done_callback(_heard)
             self._opening[server] = opening
-        return await asyncio.shield(opening)
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            if opening.cancelled() and not _is_cancelled(asyncio.current_task()):
+                raise rx.ConnectionError("the store was closed") from None
+            raise
 
     async def _open(self, server: str, connection: AbstractConnection) -> Line:
         try:
@@ -93,6 +102,10 @@ class Lines:
         finally:
             del self._opening[server]
         return line
+
+
+def _is_cancelled(task: asyncio.Task[Any] | None) -> bool:
+    return task is not None and task.cancelling() > 0
 
 
 def _heard(opening: asyncio.Task[Line]) -> None:

@@ -13,7 +13,7 @@ from redis.asyncio.connection import Connection
 from redisstore import AsyncSessionStore, CorruptEntry, StoreConfig
 from redisstore.connect.line import Line, open_line
 from tests.entries import key, source
-from tests.servers import BACKEND_NAMES, HOST, FaultyProxy, Server, require
+from tests.servers import BACKEND_NAMES, HOST, FaultyProxy, Server, require, wait_until
 
 PEOPLE = 64
 
@@ -205,3 +205,16 @@ async def test_those_who_wait_for_a_line_that_can_t_be_opened_are_told_at_once()
     await store.close()
     assert {type(one).__name__ for one in told} == {"StoreUnavailable"}
     assert loop.time() - started < 5  # together, not one after the other: that would be 25 s
+
+
+async def test_closing_in_the_middle_of_an_opening_leaves_nothing_behind(empty: Server) -> None:
+    with FaultyProxy((HOST, empty.port)) as proxy:
+        proxy.hang()
+        store = of(proxy.url())
+        asking = asyncio.create_task(store.get_session(key("1")))
+        await asyncio.sleep(0.05)
+        await store.close()
+        proxy.pass_through()
+        assert await asking is None  # asked once more, by the client's own way
+        await store.close()
+        await asyncio.to_thread(wait_until, lambda: proxy.connections == 0)
