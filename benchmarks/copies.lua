@@ -25,6 +25,11 @@ end
 local template_member = string.sub(template_key, #prefix + #'entry:' + 1)
 local due = redis.call('ZSCORE', prefix .. 'expiry', template_member)
 local due_after = due and due - template[place.updated_at]
+-- The session ids that end alike share a hash.
+local function ids_of(session_id)
+  return prefix .. 'session_ids:' .. string.sub(session_id, -3)
+end
+local in_hashes = redis.call('HEXISTS', ids_of(template[place.session_id]), template_member) == 1
 
 for number = first, first + count - 1 do
   local chat_id = string.format('%s%07d', stem, number)
@@ -35,7 +40,11 @@ for number = first, first + count - 1 do
   template[place.updated_at] = string.format('%.0f', moment)
   redis.call('HSET', prefix .. 'entry:' .. session_key, unpack(template))
   redis.call('ZADD', prefix .. 'updated_at', template[place.updated_at], session_key)
-  redis.call('ZADD', prefix .. 'session_ids', 0, session_id .. ' ' .. session_key)
+  if in_hashes then
+    redis.call('HSET', ids_of(session_id), session_key, session_id)
+  else
+    redis.call('ZADD', prefix .. 'session_ids', 0, session_id .. ' ' .. session_key)
+  end
   if due_after then
     redis.call('ZADD', prefix .. 'expiry', string.format('%.0f', moment + due_after), session_key)
   end

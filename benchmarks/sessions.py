@@ -25,6 +25,8 @@ REAL_FILE = Path(__file__).parent.parent / "tests" / "data" / "hermes-0.19" / "s
 _SCRIPT = Path(__file__).with_name("copies.lua").read_text("utf-8")
 _LANE = "agent:main:telegram:dm:"
 _COPIES_A_CALL = 1000
+_RANDOM_DIGITS = 8
+"""At the end of a session id that the gateway has made."""
 
 
 def chat_id(stem: str, number: int) -> str:
@@ -118,7 +120,7 @@ def store_all(store: SessionStore, entries: Iterable[SessionEntry]) -> None:
 def real_entries(count: int) -> list[SessionEntry]:
     """Return the real sessions, and copies of them with other keys until there are enough.
 
-    A copy's key is at most three bytes longer, its id as long as the original's.
+    A copy's key is at most three bytes longer, its id as long as the original's, and as random.
     """
     reader = RowReader(ZoneInfo("UTC"))
     rows = [reader.read(key, row) for key, row in Document.load(REAL_FILE)]
@@ -127,11 +129,18 @@ def real_entries(count: int) -> list[SessionEntry]:
         entry.model_copy(
             update={
                 "session_key": SessionKey(entry.session_key + mark),
-                "session_id": SessionId(entry.session_id[: -len(mark) or None] + mark),
+                "session_id": _copied_id(entry.session_id, mark),
             }
         )
         for entry, mark in _marked(originals, count)
     ]
+
+
+def _copied_id(original: SessionId, mark: str) -> SessionId:
+    if not mark:
+        return original
+    digest = hashlib.sha1(f"{original} {mark}".encode(), usedforsecurity=False).hexdigest()
+    return SessionId(original[:-_RANDOM_DIGITS] + digest[:_RANDOM_DIGITS])
 
 
 def real_rows(count: int) -> dict[str, dict[str, Any]]:

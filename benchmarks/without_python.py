@@ -28,6 +28,6 @@ def rate(server: Server, command: Sequence[object], *, requests: int, connection
         raise RuntimeError("redis-benchmark is not installed")
     words = [found, "-h", host, "-p", port, "-n", requests, "-c", connections]
     words += ["-r", 10**11, "--csv", *command]
-    done = subprocess.run(map(str, words), capture_output=True, text=True, check=True)
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=True)
     head, line = list(csv.reader(io.StringIO(done.stdout)))[-2:]
     return float(dict(zip(head, line, strict=True))["rps"])

@@ -9,6 +9,7 @@ from benchmarks.workloads import (
     floor,
     importing,
     json_file,
+    latest,
     memory,
     partitions,
     people,
@@ -16,6 +17,8 @@ from benchmarks.workloads import (
     resolve,
     round_trip,
     spread,
+    start,
+    tenth,
     turns,
 )
 
@@ -24,6 +27,9 @@ WORKLOADS: tuple[Workload, ...] = (
     prune.EQUAL_TIMES,
     resolve.WORKLOAD,
     floor.WORKLOAD,
+    latest.WORKLOAD,
+    start.WORKLOAD,
+    tenth.WORKLOAD,
     turns.COST,
     turns.CROWD,
     beside.MESSAGE,

@@ -145,9 +145,9 @@ WORKLOAD = Workload(
     "get_or_create_session beside the three commands that it stands for",
     f"Server time by `INFO commandstats`, on the {SESSIONS} sessions of a real gateway's file;"
     f" {CALLS:,} calls each, {_AT_A_TIME} in turn; the median of the means of {_AT_A_TIME}. The"
-    " script without logic does HGETALL, HSET of the fields that the store changes too, and ZADD, and"
-    " looks at nothing; likewise where its HSET is of one field. The plain commands are the same"
-    " three, sent one by one. Policy none: one index to keep.",
+    " script without logic does HGETALL, HSET of the fields that the store changes too, and ZADD,"
+    " and looks at nothing; likewise where its HSET is of one field. The plain commands are the"
+    " same three, sent one by one. Policy none: one index to keep.",
     (
         Measure("store_us", "server time of get_or_create_session", "µs"),
         Measure("script_us", "script of the three commands", "µs"),

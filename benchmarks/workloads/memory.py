@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from benchmarks.sessions import check, layout, real_entries, store_all
 from benchmarks.workload import DAILY_POLICY, NO_POLICY, Bench, Measure, Repetition, Workload
-from redisstore import SessionEntry, SessionResetPolicy
+from redisstore import SessionEntry, SessionResetPolicy, SessionStore, Turn
 from tests.servers import Server, wait_until
 
 SESSIONS = 20_000
+TURNS = 1_000
 _POLICIES = {"none": NO_POLICY, "daily": DAILY_POLICY}
 _STEADY_READINGS = 15
 """A hundredth of a second apart: longer than the server takes to come round to its housekeeping."""
@@ -25,7 +27,13 @@ def _run(bench: Bench) -> Iterator[Repetition]:
             found |= {f"{name}_{part}": used / len(entries) for part, used in parts.items()}
             found[f"{name}_total"] = sum(parts.values()) / len(entries)
             found[f"{name}_entry_share"] = 100 * parts["entry"] / sum(parts.values())
-        yield found
+        yield found | _turns(bench, _alone(entries[: bench.size(TURNS)]))
+
+
+def _alone(entries: Sequence[SessionEntry]) -> list[SessionEntry]:
+    """Leave out what is suspended, and would be replaced, and who shares an id, and would wait."""
+    lanes = Counter(entry.session_id for entry in entries)
+    return [entry for entry in entries if not entry.suspended and lanes[entry.session_id] == 1]
 
 
 def _parts(bench: Bench, entries: list[SessionEntry], policy: SessionResetPolicy) -> dict[str, int]:
@@ -43,7 +51,7 @@ def _parts(bench: Bench, entries: list[SessionEntry], policy: SessionResetPolicy
         left = _used(server, home.prefix)
         parts: dict[str, int] = {}
         for index in ("expiry", "session_ids", "updated_at"):
-            server.ask("DEL", getattr(home, index))
+            _delete(server, f"{home.prefix}{index}*")
             before, left = left, _used(server, home.prefix)
             parts[index] = before - left
         parts["entry"] = left - empty
@@ -56,8 +64,7 @@ def _used(server: Server, prefix: str) -> int:
     Answers that are kept for calls that might be repeated are removed first: they lapse anyhow.
     """
     client: Any = server.client()
-    for key in client.scan_iter(match=f"{prefix}op:*", count=1000):
-        client.delete(key)
+    _delete(server, f"{prefix}op:*")
     readings: list[int] = []
 
     def steady() -> bool:
@@ -68,6 +75,45 @@ def _used(server: Server, prefix: str) -> int:
     wait_until(steady, timeout=30)
     client.close()
     return readings[-1]
+
+
+def _delete(server: Server, pattern: str) -> None:
+    client: Any = server.client()
+    for key in list(client.scan_iter(match=pattern, count=1000)):
+        client.delete(key)
+    client.close()
+
+
+def _turns(bench: Bench, entries: Sequence[SessionEntry]) -> dict[str, float]:
+    """Return what a turn takes while it runs, and what each message leaves for a day."""
+    with bench.server() as server, bench.store(server, NO_POLICY) as store:
+        store_all(store, entries)
+        _, home = layout(store)
+
+        def turns(message: str) -> list[Turn]:
+            return [_turn(store, entry, message) for entry in entries]
+
+        readings = [_used(server, home.prefix)]
+        for message in ("m-one", "m-two"):
+            running = turns(message)
+            for turn in running:
+                turn.__enter__()
+            readings.append(_used(server, home.prefix))
+            for turn in running:
+                turn.end()
+            readings.append(_used(server, home.prefix))
+    empty, running_once, first, _, second = readings
+    return {
+        "turn": (running_once - empty) / len(entries),
+        "first_id": (first - empty) / len(entries),
+        "next_id": (second - first) / len(entries),
+    }
+
+
+def _turn(store: SessionStore, entry: SessionEntry, message: str) -> Turn:
+    assert entry.origin is not None  # noqa: S101 - all entries of the file have one
+    message_id = f"{message}-{entry.session_id}"
+    return store.turn(entry.origin, message_id, wait=0, session_key=entry.session_key)
 
 
 def _measures(policy: str) -> tuple[Measure, ...]:
@@ -87,7 +133,15 @@ WORKLOAD = Workload(
     "The sessions of a real gateway's `sessions.json` (600 in a year, eight platforms), multiplied"
     f" with new keys to {SESSIONS:,} and imported. `used_memory` less the clients' buffers, before"
     " and after; an index is what its DEL gives back, hash and key (with its place in the server's"
-    " table of keys) are the rest. Each policy on a server of its own.",
-    (*_measures("none"), *_measures("daily")),
+    " table of keys) are the rest. Each policy on a server of its own. Then a turn on each of"
+    f" {TURNS:,} sessions, all at once, with a message id of 30 bytes: what they take while they"
+    " run, what is left when they have ended, and what is left of another one.",
+    (
+        *_measures("none"),
+        *_measures("daily"),
+        Measure("turn", "a turn that runs, with its message id", "B"),
+        Measure("first_id", "what a first turn leaves: its message id", "B"),
+        Measure("next_id", "what each further turn leaves: its message id", "B"),
+    ),
     _run,
 )
