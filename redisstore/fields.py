@@ -52,7 +52,10 @@ def to_nanousd(usd: Decimal) -> int:
 
 
 class _Kind(NamedTuple):
-    """How a value is read from a hash field, and written; ``None``: its default, left out."""
+    """How a value is read from a hash field, and written; ``None``: its default, left out.
+
+    ``None`` and false are defaults wherever they are allowed, and never come here to be written.
+    """
 
     read: Callable[[bytes], Any]
     write: Callable[[Any], str | None]
@@ -75,12 +78,10 @@ def _since_epoch(moment: datetime) -> str:
     return str(to_ms(moment))
 
 
-_TEXT = _Kind(bytes.decode, lambda text: None if text is None else _encodable(text))
+_TEXT = _Kind(bytes.decode, _encodable)
 _NUMBER = _Kind(int, lambda number: _counted(number) if number else None)
 _FLAG = _Kind(lambda raw: raw == b"1", lambda flag: "1" if flag else None)
-_TIME = _Kind(
-    lambda raw: from_ms(int(raw)), lambda moment: None if moment is None else _since_epoch(moment)
-)
+_TIME = _Kind(lambda raw: from_ms(int(raw)), _since_epoch)
 _MONEY = _Kind(
     lambda raw: Decimal(int(raw)).scaleb(-9), lambda usd: _counted(to_nanousd(usd)) if usd else None
 )
@@ -245,8 +246,11 @@ def encode_override(override: ModelOverride) -> dict[str, str]:
 
 def _written(model: object, fields: Mapping[str, tuple[str, _Kind]]) -> Iterator[tuple[str, str]]:
     for field, (attribute, kind) in fields.items():
+        value = getattr(model, attribute)
+        if value is None or value is False:
+            continue
         try:
-            text = kind.write(getattr(model, attribute))
+            text = kind.write(value)
         except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
             raise InvalidInput(attribute, f"can't be stored: {error}") from error
         if text is not None:
