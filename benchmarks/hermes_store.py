@@ -18,6 +18,8 @@ from tests.hermes.installations import VERSIONS, installation
 from tests.servers import BACKEND_NAMES, Server
 
 DRIVER = Path(__file__).with_name("hermes_driver.py")
+_WORKS = ("own.turn", "plugin.turn")
+_REPETITIONS = 7
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -32,17 +34,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("|---|---|---|---|---|")
     for version in wanted.version or VERSIONS:
         for sessions in wanted.sessions or (1_000, 100_000):
-            own, plugin = measured(version, wanted.backend, sessions)
+            found = measured(version, wanted.backend, sessions, _REPETITIONS, _WORKS)
+            own, plugin = (found[work] for work in _WORKS)
             ratio = median(own) / median(plugin)
             print(f"| {version} | {sessions:,} | {shown(own)} | {shown(plugin)} | {ratio:.1f} |")
 
 
-def measured(version: str, backend: str, sessions: int) -> tuple[list[float], list[float]]:
-    """Return the seconds that messages took, in the gateway's own store and in the plugin's."""
+def measured(
+    version: str, backend: str, sessions: int, repetitions: int, works: Sequence[str]
+) -> dict[str, list[float]]:
+    """Return the seconds that each work took, each time."""
     python = installation(version).programs / "python"
     with Server(backend) as server, tempfile.TemporaryDirectory() as home:
         run = subprocess.run(
-            [str(python), str(DRIVER), server.url(), str(sessions)],
+            [str(python), str(DRIVER), server.url(), str(sessions), str(repetitions), *works],
             env={"HERMES_HOME": home, "HOME": home, "TZ": "UTC", "PATH": "/usr/bin:/bin"},
             capture_output=True,
             text=True,
@@ -50,8 +55,8 @@ def measured(version: str, backend: str, sessions: int) -> tuple[list[float], li
         )
     if run.returncode:
         raise RuntimeError(run.stderr[-2000:])
-    found = json.loads(run.stdout.splitlines()[-1])
-    return found["own"], found["plugin"]
+    found: dict[str, list[float]] = json.loads(run.stdout.splitlines()[-1])
+    return found
 
 
 def shown(seconds: list[float]) -> str:
