@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 
 from pydantic import ValidationError
 
@@ -18,7 +19,14 @@ from redisstore.calls.call import (
 from redisstore.calls.counters import Counters, counter_args, rule_args
 from redisstore.entry import ModelOverride, SessionEntry
 from redisstore.errors import InvalidInput
-from redisstore.fields import check_size, decode_entry, encode_new, encode_override, flatten
+from redisstore.fields import (
+    Hash,
+    check_size,
+    decode_entry,
+    encode_new,
+    encode_override,
+    flatten,
+)
 from redisstore.keys import SessionKey
 from redisstore.source import SessionSource, build_session_key
 from redisstore.text import checked_text
@@ -26,12 +34,10 @@ from redisstore.text import checked_text
 LONGEST_REASON = 256
 
 
-def entry_of(
-    session_key: SessionKey, redis_key: str
-) -> Callable[[Sequence[bytes]], SessionEntry | None]:
+def entry_of(session_key: SessionKey, redis_key: str) -> Callable[[Hash], SessionEntry | None]:
     """Return what reads a session from a reply, or that there is none."""
 
-    def decode(reply: Sequence[bytes]) -> SessionEntry | None:
+    def decode(reply: Hash) -> SessionEntry | None:
         return decode_entry(session_key, redis_key, reply) if reply else None
 
     return decode
@@ -78,7 +84,7 @@ def session_key_of(context: Context, source: SessionSource, given: SessionKey | 
     return context.home(built)[1]
 
 
-def resolve_args(context: Context, source: SessionSource) -> tuple[Arg, ...]:
+def resolve_args(context: Context, source: SessionSource, now: datetime) -> tuple[Arg, ...]:
     """Return what a script needs to resolve a session: who asks, when to reset, a new entry."""
     config = context.config
     fields = encode_new(source)
@@ -86,7 +92,7 @@ def resolve_args(context: Context, source: SessionSource) -> tuple[Arg, ...]:
     return (
         config.replica,
         int(config.resume_freshness_window * 1000),
-        config.reset_rules.script_text_for(source.platform, source.chat_type, context.now()),
+        config.reset_rules.script_text_for(source.platform, source.chat_type, now),
         *flatten(fields.items()),
     )
 
@@ -101,15 +107,16 @@ def get_or_create(
     """Resolve the session of a message."""
     key = session_key_of(context, source, session_key)
     home = context.space.partition_of(key)
+    now = context.now()
     args = (
-        new_session_id(context.now()),
+        new_session_id(now),
         "1" if force_new else "",
         context.keep_ms,
-        *resolve_args(context, source),
+        *resolve_args(context, source, now),
     )
     entry = home.entry(key)
 
-    def decode(reply: Sequence[bytes]) -> SessionEntry:
+    def decode(reply: Hash) -> SessionEntry:
         return decode_entry(key, entry, reply)
 
     return Call("get_or_create_session", (home.prefix, entry), args, decode, creates=True)

@@ -77,21 +77,21 @@ def request(
     session_key: SessionKey | None = None,
 ) -> Request:
     """Check what is asked for. ``wait``: seconds, ``None`` for the configured bound."""
-    key = session_key_of(context, source, session_key)
-    resolve_args(context, source)
+    key, now = session_key_of(context, source, session_key), context.now()
+    resolve_args(context, source, now)
     named = ""
     if message_id is not None:
         named = checked_text("message_id", message_id, max_bytes=context.config.max_key_bytes)
     seconds = context.config.turn_wait if wait is None else wait
     checked_number("wait", seconds, lowest=0, highest=_LONGEST_WAIT, unit="seconds")
     token = f"{context.process}/{secrets.token_hex(8)}"
-    return Request(source, key, named, seconds, token, new_session_id(context.now()))
+    return Request(source, key, named, seconds, token, new_session_id(now))
 
 
 def _begin(context: Context, wanted: Request) -> Call[Answer]:
     config, home = context.config, context.space.partition_of(wanted.session_key)
     entry = home.entry(wanted.session_key)
-    replica, freshness, policy, *fields = resolve_args(context, wanted.source)
+    replica, freshness, policy, *fields = resolve_args(context, wanted.source, context.now())
     args = (
         wanted.token,
         wanted.message_id,
