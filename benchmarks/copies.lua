@@ -29,7 +29,6 @@ local due_after = due and due - template[place.updated_at]
 local function ids_of(session_id)
   return prefix .. 'session_ids:' .. string.sub(session_id, -3)
 end
-local in_hashes = redis.call('HEXISTS', ids_of(template[place.session_id]), template_member) == 1
 
 for number = first, first + count - 1 do
   local chat_id = string.format('%s%07d', stem, number)
@@ -40,11 +39,7 @@ for number = first, first + count - 1 do
   template[place.updated_at] = string.format('%.0f', moment)
   redis.call('HSET', prefix .. 'entry:' .. session_key, unpack(template))
   redis.call('ZADD', prefix .. 'updated_at', template[place.updated_at], session_key)
-  if in_hashes then
-    redis.call('HSET', ids_of(session_id), session_key, session_id)
-  else
-    redis.call('ZADD', prefix .. 'session_ids', 0, session_id .. ' ' .. session_key)
-  end
+  redis.call('HSET', ids_of(session_id), session_key, session_id)
   if due_after then
     redis.call('ZADD', prefix .. 'expiry', string.format('%.0f', moment + due_after), session_key)
   end

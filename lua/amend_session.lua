@@ -27,10 +27,7 @@ local id_home, locked_for, rule_count, rules_at = ARGV[7], ARGV[8], tonumber(ARG
 -- shared: names
 local prefix, entry_key = KEYS[1], KEYS[2]
 local session_key = string.sub(entry_key, #prefix + #'entry:' + 1)
-local updated_at_index = prefix .. 'updated_at'
-local session_ids_index = prefix .. 'session_ids'
-local expiry_index = prefix .. 'expiry'
-local active_index = prefix .. 'active'
+local updated_at_index, expiry_index, active_index = prefix .. 'updated_at', prefix .. 'expiry', prefix .. 'active'
 -- end shared
 -- shared: clock
 local time = redis.call('TIME')
@@ -115,14 +112,30 @@ end
 if not exists then
   return { 'amended', '', '', flat }
 end
+-- shared: bindings
+-- The hash of the session ids that end alike: from each session key that is bound to one of them, to that id.
+local function ids_of(session_id)
+  return prefix .. 'session_ids:' .. string.sub(session_id, -3)
+end
+-- end shared
+-- shared: lanes
+-- The session keys that are bound to an id, as the index has it.
+local function lanes_of(session_id)
+  local bound, lanes = redis.call('HGETALL', ids_of(session_id)), {}
+  for i = 1, #bound, 2 do
+    lanes[#lanes + 1] = bound[i + 1] == session_id and bound[i] or nil
+  end
+  return lanes
+end
+-- end shared
 -- shared: indexes
 -- Scripts don't roll back: a key of a wrong type ends the script before its first write.
 local function damaged_index(...)
   for _, index in ipairs({ ... }) do
-    local kind, wanted = redis.call('TYPE', index).ok, index == prefix .. 'events' and 'stream' or 'zset'
+    local kind, name = redis.call('TYPE', index).ok, string.sub(index, #prefix + 1)
+    local wanted = name == 'events' and 'stream' or string.sub(name, 1, 12) == 'session_ids:' and 'hash' or 'zset'
     if kind ~= wanted and kind ~= 'none' then
-      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a '
-        .. (wanted == 'zset' and 'sorted set' or wanted))
+      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a ' .. (wanted == 'zset' and 'sorted set' or wanted))
     end
   end
 end
@@ -140,9 +153,7 @@ end
 -- token and fence. The second answer is how many entries there are.
 local function share(session_id, id_home, but_not)
   local running, entries, lock_key = {}, 0, prefix .. 'lock:' .. session_id
-  local bound = redis.call('ZRANGE', prefix .. 'session_ids', '[' .. session_id .. ' ', '(' .. session_id .. '!', 'BYLEX')
-  for _, member in ipairs(bound) do
-    local session_key = string.sub(member, #session_id + 2)
+  for _, session_key in ipairs(lanes_of(session_id)) do
     local entry_key, turn_key = prefix .. 'entry:' .. session_key, prefix .. 'turn:' .. session_key
     local values = redis.pcall('HMGET', entry_key, 'session_id', 'id_home', 'version')
     if session_key ~= but_not and values[1] == session_id and is_whole(values[3]) then
@@ -225,7 +236,7 @@ local goes_on = session_id ~= '' and session_id ~= entry.session_id
 -- What was closed, and shall be again, is due by its policy.
 local policy = changes.expiry_finalized == '' and policy_of(entry.platform, entry.chat_type) or {}
 local fault = policy.skewed or changes.expiry_finalized and damaged_index(expiry_index)
-  or goes_on and damaged_index(session_ids_index, prefix .. 'events', prefix .. 'turns', prefix .. 'locks')
+  or goes_on and damaged_index(prefix .. 'events', prefix .. 'turns', prefix .. 'locks', ids_of(entry.session_id), ids_of(session_id))
 if fault then
   return fault
 end
@@ -249,10 +260,9 @@ end
 
 local function put(key, field, value)
   if value == '' then
-    redis.call('HDEL', key, field)
-  else
-    redis.call('HSET', key, field, value)
+    return redis.call('HDEL', key, field)
   end
+  return redis.call('HSET', key, field, value)
 end
 
 local went_on = turn_goes_on and turn[1] or ''
@@ -271,8 +281,8 @@ if changes.expiry_finalized then
   redis.call('HDEL', entry_key, 'finalize_token', 'finalize_tries', 'finalize_error')
 end
 if goes_on then
-  redis.call('ZREM', session_ids_index, entry.session_id .. ' ' .. session_key)
-  redis.call('ZADD', session_ids_index, 0, session_id .. ' ' .. session_key)
+  redis.call('HDEL', ids_of(entry.session_id), session_key)
+  redis.call('HSET', ids_of(session_id), session_key, session_id)
   put(entry_key, 'session_id', session_id)
   put(entry_key, 'id_home', id_home)
   if turn_goes_on then

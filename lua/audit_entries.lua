@@ -11,7 +11,6 @@
 -- Example  redis-cli --eval lua/audit_entries.lua '{redisstore}:' '{redisstore}:updated_at' , '' agent:main:telegram:dm:42
 
 local prefix, updated_at_index, repair = KEYS[1], KEYS[2], ARGV[1] == '1'
-local session_ids_index = prefix .. 'session_ids'
 local active_index = prefix .. 'active'
 local turns_index = prefix .. 'turns'
 
@@ -20,20 +19,36 @@ local function is_whole(text)
   return text and #text <= 16 and string.find(text, '^%d+$') ~= nil
 end
 -- end shared
+-- shared: bindings
+-- The hash of the session ids that end alike: from each session key that is bound to one of them, to that id.
+local function ids_of(session_id)
+  return prefix .. 'session_ids:' .. string.sub(session_id, -3)
+end
+-- end shared
+-- shared: lanes
+-- The session keys that are bound to an id, as the index has it.
+local function lanes_of(session_id)
+  local bound, lanes = redis.call('HGETALL', ids_of(session_id)), {}
+  for i = 1, #bound, 2 do
+    lanes[#lanes + 1] = bound[i + 1] == session_id and bound[i] or nil
+  end
+  return lanes
+end
+-- end shared
 -- shared: indexes
 -- Scripts don't roll back: a key of a wrong type ends the script before its first write.
 local function damaged_index(...)
   for _, index in ipairs({ ... }) do
-    local kind, wanted = redis.call('TYPE', index).ok, index == prefix .. 'events' and 'stream' or 'zset'
+    local kind, name = redis.call('TYPE', index).ok, string.sub(index, #prefix + 1)
+    local wanted = name == 'events' and 'stream' or string.sub(name, 1, 12) == 'session_ids:' and 'hash' or 'zset'
     if kind ~= wanted and kind ~= 'none' then
-      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a '
-        .. (wanted == 'zset' and 'sorted set' or wanted))
+      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a ' .. (wanted == 'zset' and 'sorted set' or wanted))
     end
   end
 end
 -- end shared
 
-if damaged_index(updated_at_index, session_ids_index, active_index, turns_index) then
+if damaged_index(updated_at_index, active_index, turns_index) then
   return {}
 end
 
@@ -67,11 +82,9 @@ local function report(session_key, problem)
   faults[#faults + 1], faults[#faults + 2] = session_key, problem
 end
 
--- Whether another entry here is bound to an id. The range also has ids that begin with it and a space.
+-- Whether another entry here is bound to an id.
 local function is_shared(session_id, session_key)
-  local bound = redis.call('ZRANGE', session_ids_index, '[' .. session_id .. ' ', '(' .. session_id .. '!', 'BYLEX')
-  for _, member in ipairs(bound) do
-    local other = string.sub(member, #session_id + 2)
+  for _, other in ipairs(lanes_of(session_id)) do
     if other ~= session_key and redis.pcall('HGET', prefix .. 'entry:' .. other, 'session_id') == session_id then
       return true
     end
@@ -123,13 +136,15 @@ for i = 2, #ARGV do
         redis.call('ZADD', updated_at_index, values[1], session_key)
       end
     end
-    local binding = values[2] .. ' ' .. session_key
-    if not redis.call('ZSCORE', session_ids_index, binding) then
+    local ids = ids_of(values[2])
+    -- One of a wrong type is reported by audit_keys.lua.
+    local is_sound = not damaged_index(ids)
+    if is_sound and redis.call('HGET', ids, session_key) ~= values[2] then
       report(session_key, 'is missing in the session_ids index')
       if repair then
-        redis.call('ZADD', session_ids_index, 0, binding)
+        redis.call('HSET', ids, session_key, values[2])
       end
-    elseif not values[3] and is_shared(values[2], session_key) then
+    elseif is_sound and not values[3] and is_shared(values[2], session_key) then
       -- What puts this right concerns all partitions: share_session_id.lua.
       report(session_key, 'shares its session id, but its turns would not exclude those of the others')
     end

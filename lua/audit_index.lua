@@ -1,19 +1,19 @@
 #!lua flags=allow-oom
--- Check one page of an index against the entries: members whose entry is gone, or bound to
--- another id, are reported, and taken out if asked.
+-- Check one page of an index against the entries: members whose entry is gone are reported, and
+-- taken out if asked.
 --
 -- KEYS[1]  partition  {redisstore}:
--- KEYS[2]  index      {redisstore}:updated_at, :expiry, :active, :turns, :session_ids or :locks
+-- KEYS[2]  index      {redisstore}:updated_at, :expiry, :active, :turns or :locks
 -- ARGV[1]  skip       rank to begin at
 -- ARGV[2]  limit      members to look at, 1 to 1000
 -- ARGV[3]  repair     '1': take out members without an entry
 -- Returns  rank to go on at, '' at the end; then pairs of member and what is wrong
 -- Errors   none: an index of a wrong type is reported like a member
--- Example  redis-cli --eval lua/audit_index.lua '{redisstore}:' '{redisstore}:session_ids' , 0 100 ''
+-- Example  redis-cli --eval lua/audit_index.lua '{redisstore}:' '{redisstore}:expiry' , 0 100 ''
 
 local prefix, index = KEYS[1], KEYS[2]
 local skip, limit, repair = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1'
-local is_bindings, is_locks = index == prefix .. 'session_ids', index == prefix .. 'locks'
+local is_locks = index == prefix .. 'locks'
 
 -- shared: whole
 local function whole(number)
@@ -24,10 +24,10 @@ end
 -- Scripts don't roll back: a key of a wrong type ends the script before its first write.
 local function damaged_index(...)
   for _, index in ipairs({ ... }) do
-    local kind, wanted = redis.call('TYPE', index).ok, index == prefix .. 'events' and 'stream' or 'zset'
+    local kind, name = redis.call('TYPE', index).ok, string.sub(index, #prefix + 1)
+    local wanted = name == 'events' and 'stream' or string.sub(name, 1, 12) == 'session_ids:' and 'hash' or 'zset'
     if kind ~= wanted and kind ~= 'none' then
-      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a '
-        .. (wanted == 'zset' and 'sorted set' or wanted))
+      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a ' .. (wanted == 'zset' and 'sorted set' or wanted))
     end
   end
 end
@@ -37,27 +37,11 @@ if damaged_index(index) then
   return { '', '', 'is not a sorted set' }
 end
 
--- An id may hold spaces: the member is sound if it is bound at any of them.
-local function is_bound(member)
-  local space = string.find(member, ' ', 1, true)
-  while space do
-    local entry_key = prefix .. 'entry:' .. string.sub(member, space + 1)
-    local session_id = redis.pcall('HGET', entry_key, 'session_id')
-    if session_id == string.sub(member, 1, space - 1) then
-      return true
-    end
-    space = string.find(member, ' ', space + 1, true)
-  end
-  return false
-end
-
 local members = redis.call('ZRANGE', index, skip, skip + limit - 1)
 local answer, removed = { '' }, 0
 for _, member in ipairs(members) do
   local problem
-  if is_bindings then
-    problem = not is_bound(member) and 'is bound by no entry'
-  elseif is_locks then
+  if is_locks then
     problem = redis.call('EXISTS', prefix .. 'lock:' .. member) == 0 and 'has no lock'
   else
     problem = redis.call('EXISTS', prefix .. 'entry:' .. member) == 0 and 'has no entry'

@@ -26,10 +26,7 @@ local proposed_id, replica, freshness_ms, policy_text, fields_at = ARGV[5], ARGV
 -- shared: names
 local prefix, entry_key = KEYS[1], KEYS[2]
 local session_key = string.sub(entry_key, #prefix + #'entry:' + 1)
-local updated_at_index = prefix .. 'updated_at'
-local session_ids_index = prefix .. 'session_ids'
-local expiry_index = prefix .. 'expiry'
-local active_index = prefix .. 'active'
+local updated_at_index, expiry_index, active_index = prefix .. 'updated_at', prefix .. 'expiry', prefix .. 'active'
 -- end shared
 -- shared: clock
 local time = redis.call('TIME')
@@ -163,24 +160,28 @@ local function announce(kind, ...)
   redis.call('XADD', prefix .. 'events', 'MAXLEN', '~', kept, '*', 'event', kind, ...)
 end
 -- end shared
+-- shared: bindings
+-- The hash of the session ids that end alike: from each session key that is bound to one of them, to that id.
+local function ids_of(session_id)
+  return prefix .. 'session_ids:' .. string.sub(session_id, -3)
+end
+-- end shared
 -- shared: indexes
 -- Scripts don't roll back: a key of a wrong type ends the script before its first write.
 local function damaged_index(...)
   for _, index in ipairs({ ... }) do
-    local kind, wanted = redis.call('TYPE', index).ok, index == prefix .. 'events' and 'stream' or 'zset'
+    local kind, name = redis.call('TYPE', index).ok, string.sub(index, #prefix + 1)
+    local wanted = name == 'events' and 'stream' or string.sub(name, 1, 12) == 'session_ids:' and 'hash' or 'zset'
     if kind ~= wanted and kind ~= 'none' then
-      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a '
-        .. (wanted == 'zset' and 'sorted set' or wanted))
+      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a ' .. (wanted == 'zset' and 'sorted set' or wanted))
     end
   end
 end
 -- end shared
 -- shared: holds
--- Whether a live process holds the session. What can't be read counts as held: destructive paths
--- fail safe. So does a hold that lapses later than any can: the clock was set back.
+-- Whether a live process holds the session. What can't be read, or lapses too late, counts as held: destructive paths fail safe.
 local function is_held(lapses)
-  local at = type(lapses) == 'string' and tonumber(lapses)
-  return lapses and (not at or at > now)
+  return lapses and (type(lapses) == 'string' and tonumber(lapses) or math.huge) > now
 end
 -- end shared
 -- shared: layout
@@ -194,14 +195,13 @@ end
 -- shared: rebind
 -- Bind the lane to another conversation: what belonged to the old one goes, the rest stays.
 local function rebind(new_id, policy, ...)
-  redis.call('ZREM', session_ids_index, entry.session_id .. ' ' .. session_key)
-  redis.call('ZADD', session_ids_index, 0, new_id .. ' ' .. session_key)
+  redis.call('HDEL', ids_of(entry.session_id), session_key)
+  redis.call('HSET', ids_of(new_id), session_key, new_id)
   local updated_at = math.max(now, entry.updated_at)
   index_activity(policy, updated_at)
-  redis.call('HDEL', entry_key, 'input_tokens', 'output_tokens', 'cache_read_tokens', 'cache_write_tokens',
-    'total_tokens', 'last_prompt_tokens', 'estimated_cost_nanousd', 'cost_status', 'was_auto_reset',
-    'auto_reset_reason', 'reset_had_activity', 'is_fresh_reset', 'suspended', 'resume_pending', 'resume_reason',
-    'last_resume_marked_at', 'interruptions', 'id_home', 'override_model', 'override_provider', 'override_base_url')
+  redis.call('HDEL', entry_key, 'input_tokens', 'output_tokens', 'cache_read_tokens', 'cache_write_tokens', 'total_tokens', 'last_prompt_tokens',
+    'estimated_cost_nanousd', 'cost_status', 'was_auto_reset', 'auto_reset_reason', 'reset_had_activity', 'is_fresh_reset', 'suspended', 'resume_pending',
+    'resume_reason', 'last_resume_marked_at', 'interruptions', 'id_home', 'override_model', 'override_provider', 'override_base_url')
   redis.call('HSET', entry_key, 'session_id', new_id, 'created_at', whole(now), 'updated_at', whole(updated_at),
     'version', whole(entry.version + 1), 'previous_session_id', entry.session_id, ...)
   return redis.call('HGETALL', entry_key)
@@ -249,7 +249,7 @@ local function reset_reason(policy)
 end
 -- A new session in an empty lane, its origin from ARGV[fields_at] on.
 local function created(policy, fields_at)
-  redis.call('ZADD', session_ids_index, 0, proposed_id .. ' ' .. session_key)
+  redis.call('HSET', ids_of(proposed_id), session_key, proposed_id)
   index_activity(policy, now)
   redis.call('HSET', entry_key, 'session_id', proposed_id, 'created_at', whole(now), 'updated_at', whole(now),
     'version', '1', 'replica', replica, unpack(ARGV, fields_at))
@@ -273,7 +273,7 @@ end
 local policy, last_fence = read_policy(policy_text), redis.call('GET', prefix .. 'fence')
 local reason = exists and not policy.skewed and reset_reason(policy)
 local fault = policy.skewed or damaged_index(updated_at_index, expiry_index)
-  or (not exists or reason) and damaged_index(session_ids_index, prefix .. 'events')
+  or (not exists or reason) and damaged_index(prefix .. 'events', ids_of(proposed_id), exists and ids_of(entry.session_id) or nil)
 if fault then
   return fault
 elseif not exists and not is_laid_out() then

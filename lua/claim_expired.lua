@@ -60,20 +60,18 @@ end
 -- Scripts don't roll back: a key of a wrong type ends the script before its first write.
 local function damaged_index(...)
   for _, index in ipairs({ ... }) do
-    local kind, wanted = redis.call('TYPE', index).ok, index == prefix .. 'events' and 'stream' or 'zset'
+    local kind, name = redis.call('TYPE', index).ok, string.sub(index, #prefix + 1)
+    local wanted = name == 'events' and 'stream' or string.sub(name, 1, 12) == 'session_ids:' and 'hash' or 'zset'
     if kind ~= wanted and kind ~= 'none' then
-      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a '
-        .. (wanted == 'zset' and 'sorted set' or wanted))
+      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a ' .. (wanted == 'zset' and 'sorted set' or wanted))
     end
   end
 end
 -- end shared
 -- shared: holds
--- Whether a live process holds the session. What can't be read counts as held: destructive paths
--- fail safe. So does a hold that lapses later than any can: the clock was set back.
+-- Whether a live process holds the session. What can't be read, or lapses too late, counts as held: destructive paths fail safe.
 local function is_held(lapses)
-  local at = type(lapses) == 'string' and tonumber(lapses)
-  return lapses and (not at or at > now)
+  return lapses and (type(lapses) == 'string' and tonumber(lapses) or math.huge) > now
 end
 -- end shared
 -- shared: lease

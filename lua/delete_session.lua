@@ -20,10 +20,7 @@ local if_session_id, if_version, if_turn = ARGV[3] or '', ARGV[4] or '', ARGV[5]
 -- shared: names
 local prefix, entry_key = KEYS[1], KEYS[2]
 local session_key = string.sub(entry_key, #prefix + #'entry:' + 1)
-local updated_at_index = prefix .. 'updated_at'
-local session_ids_index = prefix .. 'session_ids'
-local expiry_index = prefix .. 'expiry'
-local active_index = prefix .. 'active'
+local updated_at_index, expiry_index, active_index = prefix .. 'updated_at', prefix .. 'expiry', prefix .. 'active'
 -- end shared
 -- shared: clock
 local time = redis.call('TIME')
@@ -48,14 +45,20 @@ end
 if earlier then
   return earlier
 end
+-- shared: bindings
+-- The hash of the session ids that end alike: from each session key that is bound to one of them, to that id.
+local function ids_of(session_id)
+  return prefix .. 'session_ids:' .. string.sub(session_id, -3)
+end
+-- end shared
 -- shared: indexes
 -- Scripts don't roll back: a key of a wrong type ends the script before its first write.
 local function damaged_index(...)
   for _, index in ipairs({ ... }) do
-    local kind, wanted = redis.call('TYPE', index).ok, index == prefix .. 'events' and 'stream' or 'zset'
+    local kind, name = redis.call('TYPE', index).ok, string.sub(index, #prefix + 1)
+    local wanted = name == 'events' and 'stream' or string.sub(name, 1, 12) == 'session_ids:' and 'hash' or 'zset'
     if kind ~= wanted and kind ~= 'none' then
-      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a '
-        .. (wanted == 'zset' and 'sorted set' or wanted))
+      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a ' .. (wanted == 'zset' and 'sorted set' or wanted))
     end
   end
 end
@@ -118,7 +121,7 @@ local function announce(kind, ...)
 end
 -- end shared
 local turns_index, queue_key = prefix .. 'turns', prefix .. 'queue:' .. session_key
-local fault = damaged_index(updated_at_index, session_ids_index, expiry_index, active_index, turns_index, prefix .. 'events')
+local fault = damaged_index(updated_at_index, expiry_index, active_index, turns_index, prefix .. 'events', ids_of(entry.session_id))
 if fault then
   return fault
 end
@@ -133,7 +136,7 @@ end
 redis.call('UNLINK', entry_key, prefix .. 'holds:' .. session_key, prefix .. 'turn:' .. session_key, queue_key,
   prefix .. 'seen:' .. session_key)
 if entry.session_id ~= '' then
-  redis.call('ZREM', session_ids_index, entry.session_id .. ' ' .. session_key)
+  redis.call('HDEL', ids_of(entry.session_id), session_key)
 end
 if not exists then
   return '0'

@@ -15,7 +15,6 @@
 local prefix, updated_at_index = KEYS[1], KEYS[2]
 local token, keep_ms = ARGV[1], ARGV[2]
 local rule_count, rules_at = tonumber(ARGV[3]), 4
-local session_ids_index = prefix .. 'session_ids'
 local expiry_index = prefix .. 'expiry'
 local is_only = not string.find(prefix, '.', 1, true)
 local TEN_YEARS_MS = 315360000000
@@ -48,14 +47,30 @@ end
 if earlier then
   return cjson.decode(earlier)
 end
+-- shared: bindings
+-- The hash of the session ids that end alike: from each session key that is bound to one of them, to that id.
+local function ids_of(session_id)
+  return prefix .. 'session_ids:' .. string.sub(session_id, -3)
+end
+-- end shared
+-- shared: lanes
+-- The session keys that are bound to an id, as the index has it.
+local function lanes_of(session_id)
+  local bound, lanes = redis.call('HGETALL', ids_of(session_id)), {}
+  for i = 1, #bound, 2 do
+    lanes[#lanes + 1] = bound[i + 1] == session_id and bound[i] or nil
+  end
+  return lanes
+end
+-- end shared
 -- shared: indexes
 -- Scripts don't roll back: a key of a wrong type ends the script before its first write.
 local function damaged_index(...)
   for _, index in ipairs({ ... }) do
-    local kind, wanted = redis.call('TYPE', index).ok, index == prefix .. 'events' and 'stream' or 'zset'
+    local kind, name = redis.call('TYPE', index).ok, string.sub(index, #prefix + 1)
+    local wanted = name == 'events' and 'stream' or string.sub(name, 1, 12) == 'session_ids:' and 'hash' or 'zset'
     if kind ~= wanted and kind ~= 'none' then
-      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a '
-        .. (wanted == 'zset' and 'sorted set' or wanted))
+      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a ' .. (wanted == 'zset' and 'sorted set' or wanted))
     end
   end
 end
@@ -127,9 +142,7 @@ end
 -- token and fence. The second answer is how many entries there are.
 local function share(session_id, id_home, but_not)
   local running, entries, lock_key = {}, 0, prefix .. 'lock:' .. session_id
-  local bound = redis.call('ZRANGE', prefix .. 'session_ids', '[' .. session_id .. ' ', '(' .. session_id .. '!', 'BYLEX')
-  for _, member in ipairs(bound) do
-    local session_key = string.sub(member, #session_id + 2)
+  for _, session_key in ipairs(lanes_of(session_id)) do
     local entry_key, turn_key = prefix .. 'entry:' .. session_key, prefix .. 'turn:' .. session_key
     local values = redis.pcall('HMGET', entry_key, 'session_id', 'id_home', 'version')
     if session_key ~= but_not and values[1] == session_id and is_whole(values[3]) then
@@ -173,7 +186,7 @@ local KNOWN_FIELDS = {
 if token ~= '' and not is_laid_out() then
   return redis.error_reply('NOLAYOUT ' .. prefix .. 'meta is missing or says otherwise: open the store first')
 end
-local fault = damaged_index(updated_at_index, session_ids_index, expiry_index, prefix .. 'turns', prefix .. 'locks')
+local fault = damaged_index(updated_at_index, expiry_index, prefix .. 'turns', prefix .. 'locks')
 if fault then
   return fault
 end
@@ -203,8 +216,9 @@ while at <= #ARGV do
     fields[ARGV[i]] = ARGV[i + 1]
   end
   local row = { session_key = ARGV[at], fields = fields, policy = policy_of(fields.platform, fields.chat_type) }
-  if row.policy.skewed then
-    return row.policy.skewed
+  fault = row.policy.skewed or damaged_index(ids_of(fields.session_id))
+  if fault then
+    return fault
   end
   rows[#rows + 1] = row
   at = at + 2 + 2 * ARGV[at + 1]
@@ -217,10 +231,10 @@ for i, row in ipairs(rows) do
   verdicts[i], version, bound_to = verdict(entry_key, updated_at)
   if verdicts[i] == 'created' or verdicts[i] == 'updated' then
     if bound_to then
-      redis.call('ZREM', session_ids_index, bound_to .. ' ' .. row.session_key)
+      redis.pcall('HDEL', ids_of(bound_to), row.session_key)
       redis.call('HDEL', entry_key, unpack(KNOWN_FIELDS))
     end
-    redis.call('ZADD', session_ids_index, 0, fields.session_id .. ' ' .. row.session_key)
+    redis.call('HSET', ids_of(fields.session_id), row.session_key, fields.session_id)
     redis.call('ZADD', updated_at_index, fields.updated_at, row.session_key)
     local due = due_at(row.policy, updated_at)
     if due then

@@ -2,37 +2,50 @@
 -- The session that is bound to a session id; of several, the latest active.
 --
 -- KEYS[1]  partition   {redisstore}:
--- KEYS[2]  index       {redisstore}:session_ids
 -- ARGV[1]  session_id  the conversation
 -- Returns  session key, {field, value ...}; empty: none here
 -- Errors   CORRUPT (the index)
--- Example  redis-cli --eval lua/lookup_session_id.lua '{redisstore}:' '{redisstore}:session_ids' , 20261122_112233_deadbeef0123
+-- Example  redis-cli --eval lua/lookup_session_id.lua '{redisstore}:' , 20261122_112233_deadbeef0123
 
-local prefix, session_ids_index, session_id = KEYS[1], KEYS[2], ARGV[1]
+local prefix, session_id = KEYS[1], ARGV[1]
 
+-- shared: bindings
+-- The hash of the session ids that end alike: from each session key that is bound to one of them, to that id.
+local function ids_of(session_id)
+  return prefix .. 'session_ids:' .. string.sub(session_id, -3)
+end
+-- end shared
+-- shared: lanes
+-- The session keys that are bound to an id, as the index has it.
+local function lanes_of(session_id)
+  local bound, lanes = redis.call('HGETALL', ids_of(session_id)), {}
+  for i = 1, #bound, 2 do
+    lanes[#lanes + 1] = bound[i + 1] == session_id and bound[i] or nil
+  end
+  return lanes
+end
+-- end shared
 -- shared: indexes
 -- Scripts don't roll back: a key of a wrong type ends the script before its first write.
 local function damaged_index(...)
   for _, index in ipairs({ ... }) do
-    local kind, wanted = redis.call('TYPE', index).ok, index == prefix .. 'events' and 'stream' or 'zset'
+    local kind, name = redis.call('TYPE', index).ok, string.sub(index, #prefix + 1)
+    local wanted = name == 'events' and 'stream' or string.sub(name, 1, 12) == 'session_ids:' and 'hash' or 'zset'
     if kind ~= wanted and kind ~= 'none' then
-      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a '
-        .. (wanted == 'zset' and 'sorted set' or wanted))
+      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a ' .. (wanted == 'zset' and 'sorted set' or wanted))
     end
   end
 end
 -- end shared
 
-local fault = damaged_index(session_ids_index)
+local fault = damaged_index(ids_of(session_id))
 if fault then
   return fault
 end
 local latest, latest_at = {}, -1
-local bound = redis.call('ZRANGEBYLEX', session_ids_index, '[' .. session_id .. ' ', '(' .. session_id .. '!')
-for _, member in ipairs(bound) do
-  local session_key = string.sub(member, #session_id + 2)
+for _, session_key in ipairs(lanes_of(session_id)) do
   local values = redis.pcall('HMGET', prefix .. 'entry:' .. session_key, 'session_id', 'updated_at')
-  if type(values) == 'table' and values[1] == session_id and (tonumber(values[2]) or 0) > latest_at then
+  if type(values) == 'table' and values[1] == session_id and (tonumber(values[2]) or 0) >= latest_at then
     latest, latest_at = { session_key }, tonumber(values[2]) or 0
   end
 end

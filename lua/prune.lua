@@ -23,11 +23,13 @@ local prefix, updated_at_index = KEYS[1], KEYS[2]
 local cutoff, max_age_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
 local limit, skip, dry_run = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
 local token, keep_ms = ARGV[6] or '', ARGV[7]
-local session_ids_index = prefix .. 'session_ids'
+local entry_prefix = prefix .. 'entry:'
 local expiry_index = prefix .. 'expiry'
 local active_index = prefix .. 'active'
 local turns_index = prefix .. 'turns'
 local LONGEST_HOLD_MS = 3600000
+-- What every entry passes through has a short way there.
+local call, pcall, find, tonumber = redis.call, redis.pcall, string.find, tonumber
 
 -- shared: clock
 local time = redis.call('TIME')
@@ -36,11 +38,6 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 -- shared: whole
 local function whole(number)
   return string.format('%.0f', number)
-end
--- end shared
--- shared: is_whole
-local function is_whole(text)
-  return text and #text <= 16 and string.find(text, '^%d+$') ~= nil
 end
 -- end shared
 -- shared: replay
@@ -57,24 +54,28 @@ end
 if earlier then
   return cjson.decode(earlier)
 end
+-- shared: bindings
+-- The hash of the session ids that end alike: from each session key that is bound to one of them, to that id.
+local function ids_of(session_id)
+  return prefix .. 'session_ids:' .. string.sub(session_id, -3)
+end
+-- end shared
 -- shared: indexes
 -- Scripts don't roll back: a key of a wrong type ends the script before its first write.
 local function damaged_index(...)
   for _, index in ipairs({ ... }) do
-    local kind, wanted = redis.call('TYPE', index).ok, index == prefix .. 'events' and 'stream' or 'zset'
+    local kind, name = redis.call('TYPE', index).ok, string.sub(index, #prefix + 1)
+    local wanted = name == 'events' and 'stream' or string.sub(name, 1, 12) == 'session_ids:' and 'hash' or 'zset'
     if kind ~= wanted and kind ~= 'none' then
-      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a '
-        .. (wanted == 'zset' and 'sorted set' or wanted))
+      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a ' .. (wanted == 'zset' and 'sorted set' or wanted))
     end
   end
 end
 -- end shared
 -- shared: holds
--- Whether a live process holds the session. What can't be read counts as held: destructive paths
--- fail safe. So does a hold that lapses later than any can: the clock was set back.
+-- Whether a live process holds the session. What can't be read, or lapses too late, counts as held: destructive paths fail safe.
 local function is_held(lapses)
-  local at = type(lapses) == 'string' and tonumber(lapses)
-  return lapses and (not at or at > now)
+  return lapses and (type(lapses) == 'string' and tonumber(lapses) or math.huge) > now
 end
 -- end shared
 -- shared: lease
@@ -117,37 +118,37 @@ end
 if not cutoff or not limit or limit < 1 or limit > 1000 or not skip or skip < 0 then
   return redis.error_reply('BADARG prune needs a cutoff or a positive max_age_ms, a limit of 1 to 1000 and a skip of 0 or more')
 end
-local fault = damaged_index(updated_at_index, session_ids_index, expiry_index, active_index, turns_index, prefix .. 'events')
+local fault = damaged_index(updated_at_index, expiry_index, active_index, turns_index, prefix .. 'events')
 if fault then
   return fault
 end
 
-local oldest = redis.call('ZRANGE', updated_at_index, skip, skip + limit - 1, 'WITHSCORES')
-local members, more = {}, #oldest == 2 * limit
-for i = 1, #oldest, 2 do
-  if tonumber(oldest[i + 1]) >= cutoff then
-    more = false
-    break
-  end
-  members[#members + 1] = oldest[i]
-end
+local stale = call('ZCOUNT', updated_at_index, '-inf', '(' .. whole(cutoff))
+local last = math.min(skip + limit, stale) - 1
+local members = last >= skip and call('ZRANGE', updated_at_index, skip, last) or {}
+local scanned, more = #members, stale > skip + limit
 
-local lapses, leases = {}, {}
-if #members > 0 and redis.call('EXISTS', active_index) == 1 then
-  lapses = redis.call('ZMSCORE', active_index, unpack(members))
+-- What an index says of each member. One without any need not be asked.
+local function scores(index)
+  return scanned > 0 and call('EXISTS', index) == 1 and call('ZMSCORE', index, unpack(members)) or {}
 end
-if #members > 0 and redis.call('EXISTS', turns_index) == 1 then
-  leases = redis.call('ZMSCORE', turns_index, unpack(members))
-end
+local lapses, leases = scores(active_index), scores(turns_index)
 
 local kept = { suspended = 0, active = 0, running = 0, damaged = 0 }
-local removed, entries, bindings, orphans, refreshed, far_held = {}, {}, {}, {}, {}, {}
-for i, member in ipairs(members) do
-  local entry_key = prefix .. 'entry:' .. member
-  local values = redis.pcall('HMGET', entry_key, 'updated_at', 'suspended', 'session_id')
-  local updated_at = type(values) == 'table' and not values.err and values[1]
-  if not is_whole(updated_at) then
-    if redis.call('EXISTS', entry_key) == 1 then
+local removed, entries, session_ids, others, orphans, refreshed, far_held = {}, {}, {}, {}, {}, {}, {}
+local count = 0
+local function add_others(member)
+  for _, kind in ipairs({ 'holds:', 'turn:', 'queue:' }) do
+    others[#others + 1] = prefix .. kind .. member
+  end
+end
+for i = 1, scanned do
+  local member = members[i]
+  local entry_key = entry_prefix .. member
+  local values = pcall('HMGET', entry_key, 'updated_at', 'suspended', 'session_id')
+  local updated_at = not values.err and values[1]
+  if not updated_at or #updated_at > 16 or not find(updated_at, '^%d+$') then
+    if call('EXISTS', entry_key) == 1 then
       kept.damaged = kept.damaged + 1
     else
       orphans[#orphans + 1] = member
@@ -157,63 +158,62 @@ for i, member in ipairs(members) do
     refreshed[#refreshed + 1] = member
   elseif values[2] == '1' then
     kept.suspended = kept.suspended + 1
-  elseif is_held(lapses[i]) then
+  elseif lapses[i] and is_held(lapses[i]) then
     kept.active = kept.active + 1
     if tonumber(lapses[i]) > now + LONGEST_HOLD_MS then
       far_held[#far_held + 1] = member
     end
-  elseif is_leased(leases[i]) then
+  elseif leases[i] and is_leased(leases[i]) then
     kept.running = kept.running + 1
   else
-    removed[#removed + 1] = member
-    entries[#entries + 1] = entry_key
-    if leases[i] then
-      entries[#entries + 1] = prefix .. 'turn:' .. member
-      entries[#entries + 1] = prefix .. 'queue:' .. member
-    end
-    if lapses[i] then
-      entries[#entries + 1] = prefix .. 'holds:' .. member
-    end
-    if values[3] then
-      bindings[#bindings + 1] = values[3] .. ' ' .. member
+    count = count + 1
+    removed[count], entries[count], session_ids[count] = member, entry_key, values[3]
+    if lapses[i] or leases[i] then
+      add_others(member)
     end
   end
 end
 
 local repaired = #orphans + #refreshed / 2
 if dry_run then
-  skip = skip + #members
+  skip = skip + scanned
 else
   skip = skip + kept.suspended + kept.active + kept.running + kept.damaged
-  local gone = {}
-  for _, member in ipairs(removed) do
-    gone[#gone + 1] = member
-  end
-  for _, member in ipairs(orphans) do
-    gone[#gone + 1] = member
-    for _, kind in ipairs({ 'holds:', 'turn:', 'queue:' }) do
-      entries[#entries + 1] = prefix .. kind .. member
+  local gone = orphans
+  if #orphans == 0 then
+    gone = removed
+  else
+    for i = 1, #orphans do
+      add_others(orphans[i])
+    end
+    for i = 1, count do
+      orphans[#orphans + 1] = removed[i]
     end
   end
   if #gone > 0 then
-    redis.call('ZREM', updated_at_index, unpack(gone))
-    redis.call('ZREM', expiry_index, unpack(gone))
-    redis.call('ZREM', active_index, unpack(gone))
-    redis.call('ZREM', turns_index, unpack(gone))
-    redis.call('UNLINK', unpack(entries))
-  end
-  if #removed > 0 then
-    local named = {}
-    for _, member in ipairs(removed) do
-      named[#named + 1], named[#named + 2] = 'session_key', member
+    for _, index in ipairs({ updated_at_index, expiry_index, active_index, turns_index }) do
+      if call('EXISTS', index) == 1 then
+        call('ZREM', index, unpack(gone))
+      end
     end
-    announce('pruned', unpack(named))
   end
-  if #bindings > 0 then
-    redis.call('ZREM', session_ids_index, unpack(bindings))
+  if #others > 0 then
+    call('UNLINK', unpack(others))
+  end
+  if count > 0 then
+    call('UNLINK', unpack(entries))
+    local told = {}
+    for i = 1, count do
+      -- An index of a wrong type has no binding to take out.
+      if session_ids[i] then
+        pcall('HDEL', ids_of(session_ids[i]), removed[i])
+      end
+      told[2 * i - 1], told[2 * i] = 'session_key', removed[i]
+    end
+    announce('pruned', unpack(told))
   end
   if #refreshed > 0 then
-    redis.call('ZADD', updated_at_index, unpack(refreshed))
+    call('ZADD', updated_at_index, unpack(refreshed))
   end
   for _, member in ipairs(far_held) do
     if not damaged_index(prefix .. 'holds:' .. member) then
@@ -223,11 +223,11 @@ else
 end
 
 local report = {
-  'cutoff', whole(cutoff), 'more', more and '1' or '0', 'skip', whole(skip), 'scanned', whole(#members),
+  'cutoff', whole(cutoff), 'more', more and '1' or '0', 'skip', whole(skip), 'scanned', whole(scanned),
   'repaired', whole(repaired), 'suspended', whole(kept.suspended), 'active', whole(kept.active),
   'running', whole(kept.running), 'damaged', whole(kept.damaged), 'removed', removed,
 }
-if not dry_run and #removed + repaired > 0 then
+if not dry_run and count + repaired > 0 then
   remember(cjson.encode(report))
 end
 return report

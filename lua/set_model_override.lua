@@ -22,10 +22,7 @@ local if_session_id, if_version, if_turn = ARGV[6] or '', ARGV[7] or '', ARGV[8]
 -- shared: names
 local prefix, entry_key = KEYS[1], KEYS[2]
 local session_key = string.sub(entry_key, #prefix + #'entry:' + 1)
-local updated_at_index = prefix .. 'updated_at'
-local session_ids_index = prefix .. 'session_ids'
-local expiry_index = prefix .. 'expiry'
-local active_index = prefix .. 'active'
+local updated_at_index, expiry_index, active_index = prefix .. 'updated_at', prefix .. 'expiry', prefix .. 'active'
 -- end shared
 -- shared: clock
 local time = redis.call('TIME')

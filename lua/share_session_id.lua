@@ -3,15 +3,13 @@
 -- partition, and say which of them have a turn running, since that turn has to have the id's lock then.
 --
 -- KEYS[1]  partition   {redisstore}:
--- KEYS[2]  index       {redisstore}:session_ids
 -- ARGV[1]  session_id  the id
 -- ARGV[2]  id_home     the partition in which its lock lives
 -- Returns  triples of session key, and token and fence of its running turn
--- Errors   CORRUPT (the index)
--- Example  redis-cli --eval lua/share_session_id.lua '{redisstore}:' '{redisstore}:session_ids' , 20261101_090000_0123deadbeef '{redisstore}:'
+-- Errors   CORRUPT (an index)
+-- Example  redis-cli --eval lua/share_session_id.lua '{redisstore}:' , 20261101_090000_0123deadbeef '{redisstore}:'
 
-local prefix, session_ids_index = KEYS[1], KEYS[2]
-local session_id, id_home = ARGV[1], ARGV[2]
+local prefix, session_id, id_home = KEYS[1], ARGV[1], ARGV[2]
 
 -- shared: clock
 local time = redis.call('TIME')
@@ -27,14 +25,30 @@ local function is_whole(text)
   return text and #text <= 16 and string.find(text, '^%d+$') ~= nil
 end
 -- end shared
+-- shared: bindings
+-- The hash of the session ids that end alike: from each session key that is bound to one of them, to that id.
+local function ids_of(session_id)
+  return prefix .. 'session_ids:' .. string.sub(session_id, -3)
+end
+-- end shared
+-- shared: lanes
+-- The session keys that are bound to an id, as the index has it.
+local function lanes_of(session_id)
+  local bound, lanes = redis.call('HGETALL', ids_of(session_id)), {}
+  for i = 1, #bound, 2 do
+    lanes[#lanes + 1] = bound[i + 1] == session_id and bound[i] or nil
+  end
+  return lanes
+end
+-- end shared
 -- shared: indexes
 -- Scripts don't roll back: a key of a wrong type ends the script before its first write.
 local function damaged_index(...)
   for _, index in ipairs({ ... }) do
-    local kind, wanted = redis.call('TYPE', index).ok, index == prefix .. 'events' and 'stream' or 'zset'
+    local kind, name = redis.call('TYPE', index).ok, string.sub(index, #prefix + 1)
+    local wanted = name == 'events' and 'stream' or string.sub(name, 1, 12) == 'session_ids:' and 'hash' or 'zset'
     if kind ~= wanted and kind ~= 'none' then
-      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a '
-        .. (wanted == 'zset' and 'sorted set' or wanted))
+      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a ' .. (wanted == 'zset' and 'sorted set' or wanted))
     end
   end
 end
@@ -53,9 +67,7 @@ end
 -- token and fence. The second answer is how many entries there are.
 local function share(session_id, id_home, but_not)
   local running, entries, lock_key = {}, 0, prefix .. 'lock:' .. session_id
-  local bound = redis.call('ZRANGE', prefix .. 'session_ids', '[' .. session_id .. ' ', '(' .. session_id .. '!', 'BYLEX')
-  for _, member in ipairs(bound) do
-    local session_key = string.sub(member, #session_id + 2)
+  for _, session_key in ipairs(lanes_of(session_id)) do
     local entry_key, turn_key = prefix .. 'entry:' .. session_key, prefix .. 'turn:' .. session_key
     local values = redis.pcall('HMGET', entry_key, 'session_id', 'id_home', 'version')
     if session_key ~= but_not and values[1] == session_id and is_whole(values[3]) then
@@ -83,7 +95,7 @@ local function share(session_id, id_home, but_not)
 end
 -- end shared
 
-local fault = damaged_index(session_ids_index, prefix .. 'turns', prefix .. 'locks')
+local fault = damaged_index(ids_of(session_id), prefix .. 'turns', prefix .. 'locks')
 if fault then
   return fault
 end

@@ -24,10 +24,7 @@ local id_home, rule_count, rules_at = ARGV[7], tonumber(ARGV[8]), 9
 -- shared: names
 local prefix, entry_key = KEYS[1], KEYS[2]
 local session_key = string.sub(entry_key, #prefix + #'entry:' + 1)
-local updated_at_index = prefix .. 'updated_at'
-local session_ids_index = prefix .. 'session_ids'
-local expiry_index = prefix .. 'expiry'
-local active_index = prefix .. 'active'
+local updated_at_index, expiry_index, active_index = prefix .. 'updated_at', prefix .. 'expiry', prefix .. 'active'
 -- end shared
 -- shared: clock
 local time = redis.call('TIME')
@@ -114,14 +111,30 @@ end
 if entry.session_id == session_id then
   return flat
 end
+-- shared: bindings
+-- The hash of the session ids that end alike: from each session key that is bound to one of them, to that id.
+local function ids_of(session_id)
+  return prefix .. 'session_ids:' .. string.sub(session_id, -3)
+end
+-- end shared
+-- shared: lanes
+-- The session keys that are bound to an id, as the index has it.
+local function lanes_of(session_id)
+  local bound, lanes = redis.call('HGETALL', ids_of(session_id)), {}
+  for i = 1, #bound, 2 do
+    lanes[#lanes + 1] = bound[i + 1] == session_id and bound[i] or nil
+  end
+  return lanes
+end
+-- end shared
 -- shared: indexes
 -- Scripts don't roll back: a key of a wrong type ends the script before its first write.
 local function damaged_index(...)
   for _, index in ipairs({ ... }) do
-    local kind, wanted = redis.call('TYPE', index).ok, index == prefix .. 'events' and 'stream' or 'zset'
+    local kind, name = redis.call('TYPE', index).ok, string.sub(index, #prefix + 1)
+    local wanted = name == 'events' and 'stream' or string.sub(name, 1, 12) == 'session_ids:' and 'hash' or 'zset'
     if kind ~= wanted and kind ~= 'none' then
-      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a '
-        .. (wanted == 'zset' and 'sorted set' or wanted))
+      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a ' .. (wanted == 'zset' and 'sorted set' or wanted))
     end
   end
 end
@@ -139,9 +152,7 @@ end
 -- token and fence. The second answer is how many entries there are.
 local function share(session_id, id_home, but_not)
   local running, entries, lock_key = {}, 0, prefix .. 'lock:' .. session_id
-  local bound = redis.call('ZRANGE', prefix .. 'session_ids', '[' .. session_id .. ' ', '(' .. session_id .. '!', 'BYLEX')
-  for _, member in ipairs(bound) do
-    local session_key = string.sub(member, #session_id + 2)
+  for _, session_key in ipairs(lanes_of(session_id)) do
     local entry_key, turn_key = prefix .. 'entry:' .. session_key, prefix .. 'turn:' .. session_key
     local values = redis.pcall('HMGET', entry_key, 'session_id', 'id_home', 'version')
     if session_key ~= but_not and values[1] == session_id and is_whole(values[3]) then
@@ -241,14 +252,13 @@ end
 -- shared: rebind
 -- Bind the lane to another conversation: what belonged to the old one goes, the rest stays.
 local function rebind(new_id, policy, ...)
-  redis.call('ZREM', session_ids_index, entry.session_id .. ' ' .. session_key)
-  redis.call('ZADD', session_ids_index, 0, new_id .. ' ' .. session_key)
+  redis.call('HDEL', ids_of(entry.session_id), session_key)
+  redis.call('HSET', ids_of(new_id), session_key, new_id)
   local updated_at = math.max(now, entry.updated_at)
   index_activity(policy, updated_at)
-  redis.call('HDEL', entry_key, 'input_tokens', 'output_tokens', 'cache_read_tokens', 'cache_write_tokens',
-    'total_tokens', 'last_prompt_tokens', 'estimated_cost_nanousd', 'cost_status', 'was_auto_reset',
-    'auto_reset_reason', 'reset_had_activity', 'is_fresh_reset', 'suspended', 'resume_pending', 'resume_reason',
-    'last_resume_marked_at', 'interruptions', 'id_home', 'override_model', 'override_provider', 'override_base_url')
+  redis.call('HDEL', entry_key, 'input_tokens', 'output_tokens', 'cache_read_tokens', 'cache_write_tokens', 'total_tokens', 'last_prompt_tokens',
+    'estimated_cost_nanousd', 'cost_status', 'was_auto_reset', 'auto_reset_reason', 'reset_had_activity', 'is_fresh_reset', 'suspended', 'resume_pending',
+    'resume_reason', 'last_resume_marked_at', 'interruptions', 'id_home', 'override_model', 'override_provider', 'override_base_url')
   redis.call('HSET', entry_key, 'session_id', new_id, 'created_at', whole(now), 'updated_at', whole(updated_at),
     'version', whole(entry.version + 1), 'previous_session_id', entry.session_id, ...)
   return redis.call('HGETALL', entry_key)
@@ -256,8 +266,8 @@ end
 -- end shared
 
 local policy = policy_of(entry.platform, entry.chat_type)
-local fault = policy.skewed or damaged_index(updated_at_index, session_ids_index, expiry_index, prefix .. 'events',
-  prefix .. 'turns', prefix .. 'locks')
+local fault = policy.skewed or damaged_index(updated_at_index, expiry_index, prefix .. 'events', prefix .. 'turns',
+  prefix .. 'locks', ids_of(entry.session_id), ids_of(session_id))
 if fault then
   return fault
 end

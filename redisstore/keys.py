@@ -100,10 +100,13 @@ class Partition:
         """The active-process set, scored by when a session's last hold lapses."""
         return self.prefix + "active"
 
-    @cached_property
-    def session_ids(self) -> str:
-        """The index from session id to session keys: members ``<session id> <session key>``."""
-        return self.prefix + "session_ids"
+    def session_ids(self, session_id: SessionId) -> str:
+        """Name the hash of the ids that end in the same three bytes: session key, session id.
+
+        Small hashes are stored compactly; one large one would take twice the memory.
+        """
+        ending = session_id.encode()[-3:].decode(errors="surrogateescape")
+        return f"{self.prefix}session_ids:{ending}"
 
     @cached_property
     def meta(self) -> str:

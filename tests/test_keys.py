@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from redis.crc import key_slot
 
-from redisstore import InvalidInput, SessionKey
+from redisstore import InvalidInput, SessionId, SessionKey
 from redisstore.keys import SLOTS, KeySpace, partition_tags
 from tests.conftest import Sites
 
@@ -36,7 +36,7 @@ def test_names_with_one_partition() -> None:
     assert home.holds(ADA) == "{redisstore}:holds:agent:main:telegram:dm:42"
     assert home.updated_at == "{redisstore}:updated_at"
     assert home.active == "{redisstore}:active"
-    assert home.session_ids == "{redisstore}:session_ids"
+    assert home.session_ids(SessionId("20260101_000000_abc")) == "{redisstore}:session_ids:abc"
     assert home.expiry == "{redisstore}:expiry"
 
 

@@ -1,6 +1,4 @@
--- Whether a live process holds the session. What can't be read counts as held: destructive paths
--- fail safe. So does a hold that lapses later than any can: the clock was set back.
+-- Whether a live process holds the session. What can't be read, or lapses too late, counts as held: destructive paths fail safe.
 local function is_held(lapses)
-  local at = type(lapses) == 'string' and tonumber(lapses)
-  return lapses and (not at or at > now)
+  return lapses and (type(lapses) == 'string' and tonumber(lapses) or math.huge) > now
 end

@@ -20,7 +20,7 @@ local function reset_reason(policy)
 end
 -- A new session in an empty lane, its origin from ARGV[fields_at] on.
 local function created(policy, fields_at)
-  redis.call('ZADD', session_ids_index, 0, proposed_id .. ' ' .. session_key)
+  redis.call('HSET', ids_of(proposed_id), session_key, proposed_id)
   index_activity(policy, now)
   redis.call('HSET', entry_key, 'session_id', proposed_id, 'created_at', whole(now), 'updated_at', whole(now),
     'version', '1', 'replica', replica, unpack(ARGV, fields_at))

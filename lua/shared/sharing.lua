@@ -3,9 +3,7 @@
 -- token and fence. The second answer is how many entries there are.
 local function share(session_id, id_home, but_not)
   local running, entries, lock_key = {}, 0, prefix .. 'lock:' .. session_id
-  local bound = redis.call('ZRANGE', prefix .. 'session_ids', '[' .. session_id .. ' ', '(' .. session_id .. '!', 'BYLEX')
-  for _, member in ipairs(bound) do
-    local session_key = string.sub(member, #session_id + 2)
+  for _, session_key in ipairs(lanes_of(session_id)) do
     local entry_key, turn_key = prefix .. 'entry:' .. session_key, prefix .. 'turn:' .. session_key
     local values = redis.pcall('HMGET', entry_key, 'session_id', 'id_home', 'version')
     if session_key ~= but_not and values[1] == session_id and is_whole(values[3]) then

@@ -43,7 +43,7 @@ class SweepOperations(StoreBase):
 
         Asks all partitions, in one pipeline.
 
-        ``redis-cli ZRANGE '{redisstore}:session_ids' '[ID ' '(ID!' BYLEX``
+        ``redis-cli HGETALL '{redisstore}:session_ids:<last three characters of the id>'``
         """
         found = await self._run_all(lambda c: listing.lookup(c, session_id))
         return listing.latest(found)

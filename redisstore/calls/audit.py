@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from redisstore.calls.call import Ask, Call, Context, Found, Sweep, as_labelled, as_text
@@ -10,7 +10,9 @@ from redisstore.calls.sharing import share
 from redisstore.keys import Partition, SessionId
 
 _PAGE = 100
-_INDEXES = ("updated_at", "session_ids", "expiry", "active", "turns", "locks")
+_OTHERS_A_CALL = 20
+"""Hashes of session ids are among them; with a million sessions, of hundreds each."""
+_INDEXES = ("updated_at", "expiry", "active", "turns", "locks")
 _UNSHARED = "shares its session id, but its turns would not exclude those of the others"
 """The one fault that concerns several partitions, in the words of the script."""
 
@@ -18,7 +20,7 @@ _OF_A_LANE = ("entry:", "holds:", "turn:", "queue:")
 _OF_A_PARTITION = (
     *_OF_A_LANE,
     *_INDEXES,
-    *("op:", "wake:", "seen:", "lock:", "lock_queue:", "fence", "events", "meta"),
+    *("session_ids:", "op:", "wake:", "seen:", "lock:", "lock_queue:", "fence", "events", "meta"),
 )
 _OF_THE_STORE = ("replica:", "job:", "replicas", "meta")
 """What the keys at a place are called; a colon stands before the name of a single one."""
@@ -62,7 +64,11 @@ def keys(context: Context, found: Iterable[bytes], *, repair: bool) -> Sweep[Fau
             others.setdefault(prefix, set()).add(name)
     calls = [
         *(_entries(homes[prefix], some, repair=repair) for prefix, some in lanes.items()),
-        *(_others(prefix, some, repair=repair) for prefix, some in others.items()),
+        *(
+            _others(prefix, some, repair=repair)
+            for prefix, names in others.items()
+            for some in _parts(sorted(names))
+        ),
     ]
     if calls:
         replies = yield Ask(calls)
@@ -92,8 +98,13 @@ def _entries(home: Partition, lanes: set[bytes], *, repair: bool) -> Call[list[F
     return Call("audit_entries", (home.prefix, home.updated_at), args, decode)
 
 
-def _others(prefix: str, names: set[bytes], *, repair: bool) -> Call[list[Fault]]:
-    args = ("1" if repair else "", *sorted(names))
+def _parts(names: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    for start in range(0, len(names), _OTHERS_A_CALL):
+        yield names[start : start + _OTHERS_A_CALL]
+
+
+def _others(prefix: str, names: Sequence[bytes], *, repair: bool) -> Call[list[Fault]]:
+    args = ("1" if repair else "", *names)
     return Call("audit_keys", (prefix,), args, lambda reply: _faults(prefix, reply))
 
 

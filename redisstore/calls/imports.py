@@ -66,8 +66,10 @@ def _share(context: Context, ids: Sequence[SessionId]) -> Sweep[Outcome]:
 
 
 def _count_call(home: Partition, ids: Sequence[SessionId]) -> Call[list[int]]:
-    keys = (home.prefix, home.session_ids)
-    return Call("count_bindings", keys, tuple(ids), lambda reply: [int(count) for count in reply])
+    def decode(reply: Sequence[bytes]) -> list[int]:
+        return [int(count) for count in reply]
+
+    return Call("count_bindings", (home.prefix,), tuple(ids), decode)
 
 
 def _batches(entries: Iterator[SessionEntry]) -> Iterator[list[SessionEntry]]:

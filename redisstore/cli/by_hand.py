@@ -8,9 +8,11 @@ from redisstore.entry import SessionEntry
 from redisstore.keys import Partition, SessionKey
 
 
-def redis_keys(home: Partition, session_key: SessionKey) -> dict[str, str]:
+def redis_keys(
+    home: Partition, session_key: SessionKey, entry: SessionEntry | None
+) -> dict[str, str]:
     """Name the Redis keys of a session, and the indexes of its partition that know it."""
-    return {
+    keys = {
         "entry": home.entry(session_key),
         "holds": home.holds(session_key),
         "turn": home.turn(session_key),
@@ -20,8 +22,10 @@ def redis_keys(home: Partition, session_key: SessionKey) -> dict[str, str]:
         "active": home.active,
         "turns": home.turns,
         "expiry": home.expiry,
-        "session_ids": home.session_ids,
     }
+    if entry is not None:
+        keys["session_ids"] = home.session_ids(entry.session_id)
+    return keys
 
 
 def commands(home: Partition, session_key: SessionKey, entry: SessionEntry | None) -> list[str]:
@@ -38,7 +42,7 @@ def commands(home: Partition, session_key: SessionKey, entry: SessionEntry | Non
         ("ZSCORE", home.expiry, session_key),
     ]
     if entry is not None:
-        asked.append(("ZSCORE", home.session_ids, f"{entry.session_id} {session_key}"))
+        asked.append(("HGET", home.session_ids(entry.session_id), session_key))
     return [shell_line(*words) for words in asked]
 
 
@@ -58,7 +62,9 @@ def _quoted(word: str) -> str:
     escaped = word.replace("\\", "\\\\").replace('"', '\\"')
     return '"{}"'.format(
         "".join(
-            one if one.isprintable() else "".join(f"\\x{byte:02x}" for byte in one.encode())
+            one
+            if one.isprintable()
+            else "".join(f"\\x{byte:02x}" for byte in one.encode(errors="surrogateescape"))
             for one in escaped
         )
     )

@@ -154,7 +154,7 @@ def _print_session(
 ) -> None:
     now = datetime.now(UTC)
     left = {process: max((lapses - now).total_seconds(), 0) for process, lapses in holds.items()}
-    keys = by_hand.redis_keys(home, session_key)
+    keys = by_hand.redis_keys(home, session_key, entry)
     commands = by_hand.commands(home, session_key, entry)
     if output.as_json:
         listed = [

@@ -65,7 +65,7 @@ REPAIRABLE: dict[str, tuple[Damage, str]] = {
         f"{ENTRY} has another time in the updated_at index",
     ),
     "entry without session_ids member": (
-        lambda c: c.delete(f"{PREFIX}session_ids"),
+        lambda c: c.delete(*c.keys(f"{PREFIX}session_ids:*")),
         f"{ENTRY} is missing in the session_ids index",
     ),
     "updated_at member without entry": (
@@ -81,8 +81,8 @@ REPAIRABLE: dict[str, tuple[Damage, str]] = {
         f"{PREFIX}active member gone has no entry",
     ),
     "session id bound by no entry": (
-        lambda c: c.zadd(f"{PREFIX}session_ids", {"id gone": 0}),
-        f"{PREFIX}session_ids member id gone is bound by no entry",
+        lambda c: c.hset(f"{PREFIX}session_ids:-id", "gone", "an-id"),
+        f"{PREFIX}session_ids:-id member gone is bound by no entry",
     ),
     "hold without active member": (
         lambda c: c.zadd(f"{PREFIX}holds:{KEY}", {"cron-1": 9e15}),
@@ -155,7 +155,7 @@ def test_other_damage_is_named_left_as_it_is_and_comes_with_advice(
     assert faults(store) == []
 
 
-@pytest.mark.parametrize("index", ["updated_at", "session_ids", "active"])
+@pytest.mark.parametrize("index", ["updated_at", "active"])
 def test_an_index_of_a_wrong_type_is_a_fault_and_can_be_filled_again(
     store: SessionStore, lane: SessionKey, client: redis.Redis, index: str
 ) -> None:
@@ -167,6 +167,20 @@ def test_an_index_of_a_wrong_type_is_a_fault_and_can_be_filled_again(
     client.delete(PREFIX + index)
     assert faults(store, repair=True) == []
     assert client.zcard(PREFIX + index) == 1
+
+
+@pytest.mark.usefixtures("lane")
+def test_a_hash_of_session_ids_of_a_wrong_type_is_a_fault_and_can_be_filled_again(
+    store: SessionStore, client: redis.Redis
+) -> None:
+    (place,) = client.keys(f"{PREFIX}session_ids:*")
+    client.delete(place)
+    client.set(place, "oops")
+    (message,) = faults(store)
+    assert message == f"{place.decode()} is a string, not a hash"
+    client.delete(place)
+    assert faults(store, repair=True) == []
+    assert client.hlen(place) == 1
 
 
 def test_damage_of_one_session_does_not_hide_another(
@@ -185,7 +199,7 @@ def test_a_fault_that_a_scan_brings_up_twice_is_said_once(
     for chat in map(str, range(250)):
         entry = store.get_or_create_session(SessionSource(platform="telegram", chat_id=chat))
         store.take_hold(entry.session_key, "cron-1")
-    client.delete(f"{PREFIX}session_ids")
+    client.delete(*client.keys(f"{PREFIX}session_ids:*"))
     found = faults(store)
     assert len(found) == 250
     assert len(set(found)) == 250
