@@ -8,6 +8,8 @@ PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,\
 
 VENV := .venv
 BIN := $(VENV)/bin
+# What the store is compared with has requirements of its own, and stays out of the way of the tests.
+BENCH := $(VENV)-bench
 # Two processes: the tests start servers, and wait for them more than they compute.
 JOBS ?= 2
 
@@ -17,7 +19,7 @@ help:
 	@echo "make demo    several gateways on one store, a crash in the middle, and proof (half a minute)"
 	@echo "make test    all tests, against real servers"
 	@echo "make lint    formatting, lint and types"
-	@echo "make bench   the benchmarks"
+	@echo "make bench   the benchmarks, into benchmarks/ and docs/ (ten minutes; QUICK=1: one, written nowhere)"
 	@echo "make lua     copy the blocks of lua/shared into the scripts"
 	@echo "make twins   write the asyncio operations from the sync ones"
 	@echo "make clean   remove what these commands have made"
@@ -42,26 +44,29 @@ twins: $(VENV)/.for-lint
 	$(BIN)/ruff check --quiet --fix --select I redisstore/aio
 	$(BIN)/ruff format redisstore/aio
 
-bench: $(VENV)/.for-test
-	$(BIN)/python -m benchmarks
+bench: $(BENCH)/.for-bench
+	$(BENCH)/bin/python -m benchmarks $(if $(QUICK),--quick,--publish)
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Each stamp says that the environment has what one purpose needs, of this pyproject.toml.
 $(VENV)/.for-demo: EXTRAS := all
 $(VENV)/.for-test: EXTRAS := test
 $(VENV)/.for-lint: EXTRAS := test,lint
+$(BENCH)/.for-bench: EXTRAS := bench
 
-$(VENV)/.for-demo $(VENV)/.for-test $(VENV)/.for-lint: pyproject.toml | $(BIN)/python
-	@echo "Installing redisstore[$(EXTRAS)] into $(VENV) (a minute, the first time) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS)]'
+$(VENV)/.for-demo $(VENV)/.for-test $(VENV)/.for-lint: | $(BIN)/python
+$(BENCH)/.for-bench: | $(BENCH)/bin/python
+$(VENV)/.for-demo $(VENV)/.for-test $(VENV)/.for-lint $(BENCH)/.for-bench: pyproject.toml
+	@echo "Installing redisstore[$(EXTRAS)] into $(@D) (a minute, the first time) ..."
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS)]'
 	@touch $@
 
-$(BIN)/python:
+$(BIN)/python $(BENCH)/bin/python:
 	@test -n "$(PYTHON)" || { echo "redisstore needs Python 3.11 or newer, with venv (on Debian: apt install python3-venv); \
 	found none. If it has another name: make PYTHON=/path/to/python" >&2; exit 1; }
 	@"$(PYTHON)" -c '$(ENOUGH)' || { echo "redisstore needs Python 3.11 or newer, with venv; $(PYTHON) is not" >&2; exit 1; }
-	@echo "Creating $(VENV) with $$("$(PYTHON)" --version) ..."
-	@"$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+	@echo "Creating $(@:/bin/python=) with $$("$(PYTHON)" --version) ..."
+	@"$(PYTHON)" -m venv $(@:/bin/python=) || { rm -rf $(@:/bin/python=); exit 1; }

@@ -9,12 +9,18 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from benchmarks.machine import missing
+from benchmarks.plots import write_plots
 from benchmarks.results import Results
 from benchmarks.runner import run
 from benchmarks.tables import show, write_markdown
 from benchmarks.workloads import WORKLOADS
 from tests.servers import BACKEND_NAMES, Backend, available
 
+_ROOT = Path(__file__).parent.parent
+RESULTS = _ROOT / "benchmarks" / "results.json"
+PAGE = _ROOT / "docs" / "benchmarks.md"
+PLOTS = _ROOT / "docs" / "plots"
 _REPETITIONS, _QUICK_REPETITIONS = 3, 2
 _QUICK_SCALE = 0.05
 
@@ -23,11 +29,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, or read what was measured; show it, and write what is asked for."""
     parser = _parser()
     wanted = parser.parse_args(arguments)
+    if wanted.publish:
+        wanted.json, wanted.markdown, wanted.plots = RESULTS, PAGE, PLOTS
     console = Console(width=None if Console().is_terminal else 160)
     results = Results.load(wanted.render) if wanted.render else _measured(parser, wanted, console)
     show(results, console)
     if wanted.json:
         results.save(wanted.json)
+    if wanted.plots:
+        write_plots(results, wanted.plots)
     if wanted.markdown:
         try:
             write_markdown(results, wanted.markdown)
@@ -59,6 +69,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--markdown", type=Path, metavar="FILE", help="put the tables between this page's markers"
     )
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="write the plots here")
+    parser.add_argument(
+        "--publish",
+        action="store_true",
+        help="write all three where the project keeps them: benchmarks/ and docs/",
+    )
     parser.add_argument(
         "--render", type=Path, metavar="FILE", help="measure nothing; show a results file"
     )
@@ -77,6 +93,8 @@ def _measured(
 ) -> Results:
     backends = _backends(parser, wanted.backend)
     workloads = [one for one in WORKLOADS if not wanted.workload or one.name in wanted.workload]
+    if any(one.needs_others for one in workloads) and missing():
+        parser.error(f"{', '.join(missing())} not installed: see `make bench`, or --workload")
     repetitions = _QUICK_REPETITIONS if wanted.quick else _REPETITIONS
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:

@@ -8,7 +8,25 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+_NONE = "(not installed)"
 _PACKAGES = ("redisstore", "redis", "hiredis", "pydantic")
+
+
+COMPARED = (
+    "starsessions",
+    "Flask-Session",
+    "Flask",
+    "Django",
+    "django-redis",
+    "aiogram",
+    "openai-agents",
+)
+"""What the `bench` extra brings to be compared with."""
+
+
+def missing() -> list[str]:
+    """Return what of that is not installed."""
+    return [name for name in COMPARED if _version(name) == _NONE]
 
 
 def machine() -> dict[str, str]:
@@ -21,6 +39,7 @@ def machine() -> dict[str, str]:
         "system": f"{platform.system()} {platform.release()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "packages": ", ".join(f"{name} {_version(name)}" for name in _PACKAGES),
+        "compared": ", ".join(f"{name} {_version(name)}" for name in COMPARED),
         "load at the start": load(),
     }
 
@@ -43,4 +62,4 @@ def _version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
-        return "from a checkout"
+        return _NONE

@@ -50,12 +50,19 @@ class Section(BaseModel):
         """Name, label and unit of each measure, in order."""
         return tuple(dict.fromkeys((row.measure, row.label, row.unit) for row in self.rows))
 
-    def row(self, measure: str, backend: str) -> Row:
-        """Return one row; raises ``LookupError`` where it is missing."""
+    def find(self, measure: str, backend: str) -> Row | None:
+        """Return one row, if it is there."""
         for row in self.rows:
             if (row.measure, row.backend) == (measure, backend):
                 return row
-        raise LookupError(f"{self.workload} has no {measure} on {backend}")
+        return None
+
+    def row(self, measure: str, backend: str) -> Row:
+        """Return one row; raises ``LookupError`` where it is missing."""
+        found = self.find(measure, backend)
+        if found is None:
+            raise LookupError(f"{self.workload} has no {measure} on {backend}")
+        return found
 
 
 class Results(BaseModel):
@@ -70,6 +77,13 @@ class Results(BaseModel):
     scale: float
     """1: the sizes that the methods name; a run at another scale says nothing about those."""
     sections: tuple[Section, ...]
+
+    def section(self, workload: str) -> Section | None:
+        """Return what a workload has found, if it ran."""
+        for section in self.sections:
+            if section.workload == workload:
+                return section
+        return None
 
     def save(self, path: Path) -> None:
         """Write the results file."""

@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as ConsoleTable
 
-from benchmarks.results import Results, Row, Section
+from benchmarks.cells import Table, cell
+from benchmarks.plots import plots
+from benchmarks.results import Results, Section
+from benchmarks.summary import summaries
 
 BEGIN = "<!-- benchmarks: begin; written by `python -m benchmarks --markdown` -->"
 END = "<!-- benchmarks: end -->"
@@ -19,24 +22,32 @@ def show(results: Results, console: Console) -> None:
     """Print all tables, each under its method, and what they were measured on."""
     for name, value in _circumstances(results):
         console.print(f"[bold]{name}[/]: {value}", highlight=False)
-    for section in results.sections:
-        console.print(f"\n[bold]{section.title}[/]", highlight=False)
-        console.print(section.method.replace("`", ""), style="dim", highlight=False)
-        table = Table("", *_columns(section))
-        for line in _lines(section):
-            table.add_row(*line)
-        console.print(table)
+    for table in [*map(_of_section, results.sections), *summaries(results)]:
+        console.print(f"\n[bold]{table.title}[/]", highlight=False)
+        console.print(table.text.replace("`", ""), style="dim", highlight=False)
+        shown = ConsoleTable("", *table.columns)
+        for line in table.lines:
+            shown.add_row(*(each.replace("**", "") for each in line))
+        console.print(shown)
 
 
 def markdown(results: Results) -> str:
-    """Return all tables as Markdown, markers included."""
+    """Return all tables as Markdown, and the plots between them, markers included."""
     parts = [BEGIN, "\n".join(f"- {name}: {value}" for name, value in _circumstances(results))]
-    for section in results.sections:
-        columns = _columns(section)
-        head = ["| |" + "".join(f" {name} |" for name in columns), "|---|" + "---:|" * len(columns)]
-        body = ["| " + " | ".join(line) + " |" for line in _lines(section)]
-        parts += [f"### {section.title}", section.method, "\n".join([*head, *body])]
+    parts += [table.markdown() for table in summaries(results)]
+    parts += [f"![{plot.title}](plots/{plot.name}.svg)" for plot in plots(results)]
+    parts += [_of_section(section).markdown() for section in results.sections]
     return "\n\n".join([*parts, END]) + "\n"
+
+
+def _of_section(section: Section) -> Table:
+    lines = []
+    for measure, label, unit in section.measures:
+        rows = [section.find(measure, backend) for backend in section.backends]
+        cells = [cell(row) if row else "not measured" for row in rows]
+        lines.append([f"{label}, {unit}", *cells])
+    columns = [backend or _NO_SERVER for backend in section.backends]
+    return Table(section.title, section.method, columns, lines)
 
 
 def write_markdown(results: Results, path: Path) -> None:
@@ -62,28 +73,3 @@ def _circumstances(results: Results) -> Iterator[tuple[str, str]]:
     yield from results.backends.items()
     scale = "" if results.scale == 1 else f"; every size times {results.scale:g}"
     yield "a cell", f"median (smallest to largest) of {results.repetitions} repetitions{scale}"
-
-
-def _columns(section: Section) -> list[str]:
-    return [backend or _NO_SERVER for backend in section.backends]
-
-
-def _lines(section: Section) -> Iterator[list[str]]:
-    for measure, label, unit in section.measures:
-        cells = [_cell(section.row(measure, backend)) for backend in section.backends]
-        yield [f"{label}, {unit}", *cells]
-
-
-def _cell(row: Row) -> str:
-    low, high = row.spread
-    middle = _number(row.median)
-    if low == high:
-        return middle
-    return f"{middle} ({_number(low)} to {_number(high)})"
-
-
-def _number(value: float) -> str:
-    """Return three significant digits, and whole numbers in full."""
-    if value == int(value) or abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.3g}"

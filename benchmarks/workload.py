@@ -97,6 +97,8 @@ class Workload:
     run: Callable[[Bench], Iterator[Repetition]]
     uses_server: bool = True
     """Whether it differs from server to server; one that does not is run once."""
+    needs_others: bool = False
+    """Whether it needs what the store is compared with, the `bench` extra."""
 
     def label(self, backend: str) -> str:
         """Return what to call it while it runs on a backend."""

@@ -15,7 +15,7 @@ from benchmarks.alternatives.ours import Ours, OursAsync
 from benchmarks.alternatives.plain import Plain, PlainAsync
 from benchmarks.alternatives.starsessions_store import Starsessions
 
-__all__ = ["ALTERNATIVES", "PACKAGES", "Alternative"]
+__all__ = ["ALTERNATIVES", "Alternative"]
 
 ALTERNATIVES: tuple[type[Alternative], ...] = (
     Ours,
@@ -33,14 +33,3 @@ ALTERNATIVES: tuple[type[Alternative], ...] = (
     PingAsync,
 )
 """The blocking ones, then those for asyncio; redisstore's own first in both."""
-
-PACKAGES = (
-    "starsessions",
-    "Flask-Session",
-    "Flask",
-    "Django",
-    "django-redis",
-    "aiogram",
-    "openai-agents",
-)
-"""What the `bench` extra brings to be compared with."""

@@ -120,6 +120,7 @@ def _workload(
         method + _METHOD,
         tuple(_measures(does)),
         partial(_run, acts=acts, does=does),
+        needs_others=True,
     )
 
 

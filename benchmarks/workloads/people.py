@@ -92,4 +92,5 @@ WORKLOAD = Workload(
     " does not serve the calls on a session in the order in which they were made.",
     tuple(_measures()),
     _run,
+    needs_others=True,
 )
