@@ -1,7 +1,6 @@
 #!lua
--- Begin a turn, the handling of one message: refuse one that is known, resolve the session, take the
--- lane's lease, and give out a fence, a number that only grows. While another turn has the lane: wait in
--- line, and begin again with the same token when woken; or be told who has it.
+-- Begin a turn, the handling of one message: refuse one that is known, resolve the session, take the lane's lease, and give
+-- out a fence, a number that only grows. While another turn has the lane: wait in line, and begin again when woken; or be told who has it.
 --
 -- KEYS[1]  partition     {redisstore}:
 -- KEYS[2]  entry         {redisstore}:entry:<session key>
@@ -16,8 +15,8 @@
 -- ARGV[9]  ...           fields and values of a new entry
 -- Returns  'running', fence, lapses (ms), '1': the session is new, reset reason, {field, value ...};
 --          'waiting' or 'busy', lapses (ms), ms until then, replica that has the lane, place in line;
---          'full': too many wait; 'duplicate', 'done', 'running' or 'waiting', ms, replica;
---          'lapsed': recover_turns first; 'ended': this turn has ended, or was given up
+--          'full': too many wait; 'duplicate', 'done', 'running' or 'waiting', ms, replica; 'lapsed': recover_turns first;
+--          'ended': this turn has ended, or was given up
 -- Errors   CORRUPT, CLOCKSKEW, NOLAYOUT: nobody has laid out this partition, or its data was flushed
 -- Example  redis-cli --eval lua/begin_turn.lua '{redisstore}:' '{redisstore}:entry:agent:main:telegram:dm:42' , by-hand/0/1 m-1 30000 0 20261122_112233_deadbeef0123 by-hand 3600000 none platform telegram chat_type dm chat_id 42
 
@@ -43,20 +42,18 @@ local function is_whole(text)
 end
 -- end shared
 -- shared: entry
--- The entry as it is: `flat` for the reply, `entry` by field. A damaged one ends the script here.
-local flat = redis.pcall('HGETALL', entry_key)
-if type(flat) ~= 'table' or flat.err then
-  return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: it is not a hash')
-end
-local exists, entry = #flat > 0, {}
-for i = 1, #flat, 2 do
-  entry[flat[i]] = flat[i + 1]
-end
-for _, field in ipairs(exists and { 'version', 'created_at', 'updated_at', 'session_id' } or {}) do
-  if not entry[field] or field ~= 'session_id' and not is_whole(entry[field]) then
-    return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: field ' .. field
-      .. (field == 'session_id' and ' is missing' or ' is not a whole number'))
-  end
+-- The entry by field, a map as RESP3 has it, within `reply`: what is changed in it is answered. A damaged one ends the script.
+redis.setresp(3)
+local reply = redis.pcall('HGETALL', entry_key)
+redis.setresp(2)
+local entry = reply.map
+local exists = entry and next(entry) ~= nil
+local not_whole = exists and (not is_whole(entry.version) and 'version' or not is_whole(entry.created_at) and 'created_at'
+  or not is_whole(entry.updated_at) and 'updated_at')
+local damage = not entry and 'it is not a hash' or not_whole and 'field ' .. not_whole .. ' is not a whole number'
+  or exists and not entry.session_id and 'field session_id is missing'
+if damage then
+  return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: ' .. damage)
 end
 -- end shared
 -- shared: lease
@@ -71,32 +68,33 @@ local turn_key, queue_key, turns_index = prefix .. 'turn:' .. session_key, prefi
 if redis.call('EXISTS', prefix .. 'op:' .. token) == 1 then
   return { 'ended' }
 end
-local turn = redis.call('HMGET', turn_key, 'token', 'fence', 'message_id', 'replica', 'created', 'reset_reason', 'also ' .. message_id)
+redis.setresp(3)
+local turn = redis.call('HGETALL', turn_key).map
+redis.setresp(2)
 local lapses = redis.call('ZSCORE', turns_index, session_key)
 local queue, myself = redis.call('LRANGE', queue_key, 0, -1), token .. ' ' .. message_id
-if turn[1] and not is_leased(lapses) or not turn[1] and queue[1] and queue[1] ~= myself then
+if turn.token and not is_leased(lapses) or not turn.token and queue[1] and queue[1] ~= myself then
   return { 'lapsed' }
-elseif turn[1] == token and turn[2] then
-  return { 'running', turn[2], whole(lapses), turn[5] or '', turn[6] or '', flat }
+elseif turn.token == token and turn.fence then
+  return { 'running', turn.fence, whole(lapses), turn.created or '', turn.reset_reason or '', reply }
 end
 -- A message is reserved for as long as its turn runs or waits; then it is done, or free again.
 local place, done_at = nil, message_id ~= '' and redis.call('ZSCORE', prefix .. 'seen:' .. session_key, message_id)
 if done_at then
   return { 'duplicate', 'done', whole(done_at), '' }
-elseif message_id ~= '' and turn[1] ~= token and (turn[3] == message_id or turn[7]) then
-  return { 'duplicate', 'running', whole(lapses), turn[4] }
+elseif message_id ~= '' and turn.token ~= token and (turn.message_id == message_id or turn['also ' .. message_id]) then
+  return { 'duplicate', 'running', whole(lapses), turn.replica }
 end
 for i, waiter in ipairs(queue) do
-  local named = string.find(waiter, ' ', 1, true)
   if waiter == myself then
     place = i
-  elseif message_id ~= '' and string.sub(waiter, named + 1) == message_id then
+  elseif message_id ~= '' and string.sub(waiter, string.find(waiter, ' ', 1, true) + 1) == message_id then
     return { 'duplicate', 'waiting', '', string.match(waiter, '^[^/]+') }
   end
 end
-if turn[1] and turn[1] ~= token then
-  local has_it = { whole(lapses), whole(lapses - now), turn[4] or '', whole(place or #queue + 1) }
-  if not place and (queue_limit == 0 or #queue >= queue_limit) then
+if turn.token and turn.token ~= token then
+  local has_it = { whole(lapses), whole(lapses - now), turn.replica or '', whole(place or #queue + 1) }
+  if not place and #queue >= queue_limit then
     return { queue_limit == 0 and 'busy' or 'full', unpack(has_it) }
   elseif not place then
     redis.call('RPUSH', queue_key, myself)
@@ -104,20 +102,55 @@ if turn[1] and turn[1] ~= token then
   redis.call('UNLINK', prefix .. 'wake:' .. token)
   return { 'waiting', unpack(has_it) }
 end
--- shared: policy
--- A reset policy as text: mode, idle_ms, and four daily boundaries (ms), two before now and two after,
--- as far as the mode needs them. A server clock outside them is an error: the caller's day is not ours.
-local function read_policy(text)
-  local words = {}
-  for word in string.gmatch(text, '%S+') do
-    words[#words + 1] = tonumber(word) or word
+local policy, reason, start_anew
+-- shared: touch
+-- Index the entry under its new last activity, and when it is due, if ever; before the entry itself is
+-- written. The index that matters least comes first. (Redis writes whole numbers with all their digits.)
+local function index_activity(due, updated_at)
+  if due then
+    redis.call('ZADD', expiry_index, due, session_key)
+  else
+    redis.call('ZREM', expiry_index, session_key)
   end
-  local policy = { mode = words[1], idle_ms = words[1] ~= 'daily' and words[2] or nil }
-  if words[6] then
-    policy.resets = { words[3], words[4], words[5], words[6] }
-    if now < words[3] or now >= words[6] then
-      policy.skewed = redis.error_reply('CLOCKSKEW the server says ' .. whole(now) .. ' ms, outside the daily boundaries '
-        .. whole(words[3]) .. ' to ' .. whole(words[6]) .. ' around the clock of the caller')
+  redis.call('ZADD', updated_at_index, updated_at, session_key)
+  -- What was finalized, or was about to be, lives on: it will be due anew.
+  if entry.expiry_finalized or entry.finalize_tries then
+    redis.call('HDEL', entry_key, 'expiry_finalized', 'finalize_token', 'finalize_tries', 'finalize_error')
+    entry.expiry_finalized, entry.finalize_token, entry.finalize_tries, entry.finalize_error = nil, nil, nil, nil
+  end
+end
+-- end shared
+-- shared: plain
+-- The entry as a message leaves it, with what else the call changes.
+local function touch(updated_at, ...)
+  entry.updated_at, entry.version, entry.replica = whole(updated_at), whole(entry.version + 1), replica
+  redis.call('HSET', entry_key, 'updated_at', entry.updated_at, 'version', entry.version, 'replica', replica, ...)
+end
+-- Whether the session plainly goes on, and until when: there is no mark on it, it is not due, and the caller
+-- is not in another day. Told without the functions that decide in all other cases, for to make them costs.
+local updated_at = math.max(now, entry.updated_at or 0)
+local is_plain, due = exists and entry.suspended ~= '1' and entry.resume_pending ~= '1', nil
+if is_plain and policy_text ~= 'none' then
+  local idle_ms, day_began, day_ends = string.match(policy_text, '^%a+ (%d+) ?%d* ?(%d*) ?(%d*)')
+  local idle, before = idle_ms == '0' and math.huge or idle_ms + 1, tonumber(entry.updated_at)
+  day_began, day_ends = tonumber(day_began) or 0, tonumber(day_ends) or math.huge
+  is_plain = day_began <= now and day_began <= before and now < before + idle and updated_at < day_ends
+    and redis.call('TYPE', updated_at_index).ok == 'zset'
+  due = math.min(day_ends, updated_at + idle)
+end
+-- end shared
+if not is_plain then
+-- shared: policy
+-- A reset policy as text: mode, idle_ms, and four daily boundaries (ms), two before now and two after, as far as the mode
+-- needs them. A server clock outside them is an error: the caller's day is not ours.
+local function read_policy(text)
+  local mode, idle_ms, b1, b2, b3, b4 = string.match(text, '^(%a+) ?(%d*) ?(%d*) ?(%d*) ?(%d*) ?(%d*)$')
+  local policy = { mode = mode, idle_ms = mode ~= 'daily' and tonumber(idle_ms or '') or nil }
+  if (b4 or '') ~= '' then
+    policy.resets = { tonumber(b1), tonumber(b2), tonumber(b3), tonumber(b4) }
+    if now < policy.resets[1] or now >= policy.resets[4] then
+      policy.skewed = redis.error_reply('CLOCKSKEW the server says ' .. whole(now) .. ' ms, outside the daily boundaries ' .. b1
+        .. ' to ' .. b4 .. ' around the clock of the caller')
     end
   end
   return policy
@@ -125,32 +158,15 @@ end
 -- The first ms at which the policy resets a session that was last active at `updated_at`. Beyond
 -- the last boundary (the clock was ahead) days are counted on; only the index is less exact then.
 local function due_at(policy, updated_at)
-  local due = policy.idle_ms and updated_at + policy.idle_ms + 1
-  if policy.resets then
-    local days_beyond = math.max(0, math.floor((updated_at - policy.resets[4]) / 86400000) + 1)
-    local reset = policy.resets[4] + days_beyond * 86400000
+  local due, resets = policy.idle_ms and updated_at + policy.idle_ms + 1, policy.resets
+  if resets then
+    local reset = resets[4] + math.max(0, math.floor((updated_at - resets[4]) / 86400000) + 1) * 86400000
     for i = 4, 1, -1 do
-      reset = policy.resets[i] > updated_at and policy.resets[i] or reset
+      reset = resets[i] > updated_at and resets[i] or reset
     end
     due = math.min(due or reset, reset)
   end
   return due
-end
--- end shared
--- shared: touch
--- Index the entry under its new last activity, before the entry itself is written.
-local function index_activity(policy, updated_at)
-  redis.call('ZADD', updated_at_index, whole(updated_at), session_key)
-  local due = due_at(policy, updated_at)
-  if due then
-    redis.call('ZADD', expiry_index, whole(due), session_key)
-  else
-    redis.call('ZREM', expiry_index, session_key)
-  end
-  -- What was finalized, or was about to be, lives on: it will be due anew.
-  if entry.expiry_finalized or entry.finalize_tries then
-    redis.call('HDEL', entry_key, 'expiry_finalized', 'finalize_token', 'finalize_tries', 'finalize_error')
-  end
 end
 -- end shared
 -- shared: events
@@ -185,8 +201,8 @@ local function is_held(lapses)
 end
 -- end shared
 -- shared: layout
--- Whether this partition was laid out as the caller believes. The tag of an only partition has no
--- dot; its record is the store's own, which may have been laid out anew with more.
+-- Whether this partition was laid out as the caller believes. The tag of an only partition has no dot; its record is the
+-- store's own, which may have been laid out anew with more.
 local function is_laid_out()
   local partitions = redis.call('HGET', prefix .. 'meta', 'partitions')
   return partitions and (partitions == '1') == (string.find(prefix, '.', 1, true) == nil)
@@ -198,7 +214,7 @@ local function rebind(new_id, policy, ...)
   redis.call('HDEL', ids_of(entry.session_id), session_key)
   redis.call('HSET', ids_of(new_id), session_key, new_id)
   local updated_at = math.max(now, entry.updated_at)
-  index_activity(policy, updated_at)
+  index_activity(due_at(policy, updated_at), updated_at)
   redis.call('HDEL', entry_key, 'input_tokens', 'output_tokens', 'cache_read_tokens', 'cache_write_tokens', 'total_tokens', 'last_prompt_tokens',
     'estimated_cost_nanousd', 'cost_status', 'was_auto_reset', 'auto_reset_reason', 'reset_had_activity', 'is_fresh_reset', 'suspended', 'resume_pending',
     'resume_reason', 'last_resume_marked_at', 'interruptions', 'id_home', 'override_model', 'override_provider', 'override_base_url')
@@ -207,34 +223,14 @@ local function rebind(new_id, policy, ...)
   return redis.call('HGETALL', entry_key)
 end
 -- end shared
--- shared: touched
--- The entry touched: the reply is put together without reading it again.
-local function touched(updated_at, ...)
-  local fields = { 'updated_at', whole(updated_at), 'version', whole(entry.version + 1), 'replica', replica, ... }
-  redis.call('HSET', entry_key, unpack(fields))
-  flat = (entry.expiry_finalized or entry.finalize_tries) and redis.call('HGETALL', entry_key) or flat
-  local changed = {}
-  for i = 1, #fields, 2 do
-    changed[fields[i]] = fields[i + 1]
-  end
-  for i = 1, #flat, 2 do
-    flat[i + 1], changed[flat[i]] = changed[flat[i]] or flat[i + 1], nil
-  end
-  for field, value in pairs(changed) do
-    flat[#flat + 1], flat[#flat + 2] = field, value
-  end
-  return flat
-end
--- end shared
 -- shared: resolve
--- Why the session is due for a reset, or nil. The policy is asked before the mark of an
--- interruption, and neither resets what a live process holds.
+-- Why the session is due for a reset, or nil. The policy is asked before the mark of an interruption, and neither
+-- resets what a live process holds.
 local function reset_reason(policy)
   if entry.suspended == '1' then
     return 'suspended'
   end
-  local reason
-  local updated_at = tonumber(entry.updated_at)
+  local reason, updated_at = nil, tonumber(entry.updated_at)
   if policy.idle_ms and now > updated_at + policy.idle_ms then
     reason = 'idle'
   elseif policy.resets then
@@ -250,7 +246,7 @@ end
 -- A new session in an empty lane, its origin from ARGV[fields_at] on.
 local function created(policy, fields_at)
   redis.call('HSET', ids_of(proposed_id), session_key, proposed_id)
-  index_activity(policy, now)
+  index_activity(due_at(policy, now), now)
   redis.call('HSET', entry_key, 'session_id', proposed_id, 'created_at', whole(now), 'updated_at', whole(now),
     'version', '1', 'replica', replica, unpack(ARGV, fields_at))
   announce('created', 'session_key', session_key, 'session_id', proposed_id, 'replica', replica)
@@ -259,8 +255,8 @@ end
 -- A new session in the place of the old one; with a reason, it tells so until a turn has consumed that.
 local function replaced(policy, reason)
   local told = reason and { 'was_auto_reset', '1', 'auto_reset_reason', reason } or {}
-  for _, field in ipairs(reason and { 'total_tokens', 'last_prompt_tokens', 'input_tokens', 'output_tokens',
-    'cache_read_tokens', 'cache_write_tokens' } or {}) do
+  local tokens = { 'total_tokens', 'last_prompt_tokens', 'input_tokens', 'output_tokens', 'cache_read_tokens', 'cache_write_tokens' }
+  for _, field in ipairs(reason and tokens or {}) do
     if (entry[field] or '0') ~= '0' then
       told[5], told[6] = 'reset_had_activity', '1'
     end
@@ -270,31 +266,35 @@ local function replaced(policy, reason)
   return rebind(proposed_id, policy, 'replica', replica, unpack(told))
 end
 -- end shared
-local policy, last_fence = read_policy(policy_text), redis.call('GET', prefix .. 'fence')
-local reason = exists and not policy.skewed and reset_reason(policy)
-local fault = policy.skewed or damaged_index(updated_at_index, expiry_index)
-  or (not exists or reason) and damaged_index(prefix .. 'events', ids_of(proposed_id), exists and ids_of(entry.session_id) or nil)
-if fault then
-  return fault
-elseif not exists and not is_laid_out() then
-  return redis.error_reply('NOLAYOUT ' .. prefix .. 'meta is missing or says otherwise: open the store first')
+  policy = read_policy(policy_text)
+  reason = exists and not policy.skewed and reset_reason(policy)
+  local fault = policy.skewed or damaged_index(updated_at_index, expiry_index) or (not exists or reason)
+    and damaged_index(prefix .. 'events', ids_of(proposed_id), exists and ids_of(entry.session_id) or nil)
+  if fault then
+    return fault
+  elseif not exists and not is_laid_out() then
+    return redis.error_reply('NOLAYOUT ' .. prefix .. 'meta is missing or says otherwise: open the store first')
+  end
+  due, start_anew = due_at(policy, updated_at), not exists and created or reason and replaced
 end
-local fence = math.max(is_whole(last_fence) and last_fence + 1 or 0, now * 1000)
-redis.call('SET', prefix .. 'fence', whole(fence))
-if not exists then
-  flat = created(policy, fields_at)
-elseif reason then
-  flat = replaced(policy, reason)
+local fence = now * 1000 + time[2] % 1000
+local last = redis.call('SET', prefix .. 'fence', fence, 'GET')
+if is_whole(last) and tonumber(last) >= fence then
+  fence = last + 1
+  redis.call('SET', prefix .. 'fence', fence)
+end
+if start_anew then
+  reply = start_anew(policy, reason or fields_at)
 else
-  index_activity(policy, math.max(now, entry.updated_at))
-  flat = touched(math.max(now, entry.updated_at))
+  index_activity(due, updated_at)
+  touch(updated_at)
 end
 if place then
   redis.call('LREM', queue_key, 1, myself)
 end
-local is_new = (not exists or reason) and '1' or ''
-redis.call('HSET', turn_key, 'token', token, 'fence', whole(fence), 'replica', replica, 'message_id', message_id, 'session_id',
-  is_new == '1' and proposed_id or entry.session_id, 'began_at', whole(now), 'created', is_new, 'reset_reason', reason or '',
-  'id_home', is_new == '' and entry.id_home or '')
-redis.call('ZADD', turns_index, whole(now + lease_ms), session_key)
-return { 'running', whole(fence), whole(now + lease_ms), is_new, reason or '', flat }
+local is_new, ends_at = start_anew and '1' or '', whole(now + lease_ms)
+local told = start_anew and { 'created', is_new, 'reset_reason', reason or '' } or entry.id_home and { 'id_home', entry.id_home } or {}
+redis.call('HSET', turn_key, 'token', token, 'fence', fence, 'replica', replica, 'message_id', message_id, 'session_id',
+  start_anew and proposed_id or entry.session_id, 'began_at', now, unpack(told))
+redis.call('ZADD', turns_index, ends_at, session_key)
+return { 'running', whole(fence), ends_at, is_new, reason or '', reply }

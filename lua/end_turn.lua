@@ -53,25 +53,23 @@ local function remember(answer)
 end
 -- end shared
 -- shared: entry
--- The entry as it is: `flat` for the reply, `entry` by field. A damaged one ends the script here.
-local flat = redis.pcall('HGETALL', entry_key)
-if type(flat) ~= 'table' or flat.err then
-  return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: it is not a hash')
-end
-local exists, entry = #flat > 0, {}
-for i = 1, #flat, 2 do
-  entry[flat[i]] = flat[i + 1]
-end
-for _, field in ipairs(exists and { 'version', 'created_at', 'updated_at', 'session_id' } or {}) do
-  if not entry[field] or field ~= 'session_id' and not is_whole(entry[field]) then
-    return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: field ' .. field
-      .. (field == 'session_id' and ' is missing' or ' is not a whole number'))
-  end
+-- The entry by field, a map as RESP3 has it, within `reply`: what is changed in it is answered. A damaged one ends the script.
+redis.setresp(3)
+local reply = redis.pcall('HGETALL', entry_key)
+redis.setresp(2)
+local entry = reply.map
+local exists = entry and next(entry) ~= nil
+local not_whole = exists and (not is_whole(entry.version) and 'version' or not is_whole(entry.created_at) and 'created_at'
+  or not is_whole(entry.updated_at) and 'updated_at')
+local damage = not entry and 'it is not a hash' or not_whole and 'field ' .. not_whole .. ' is not a whole number'
+  or exists and not entry.session_id and 'field session_id is missing'
+if damage then
+  return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: ' .. damage)
 end
 -- end shared
 if earlier and earlier ~= 'abandoned' then
   local outcome, id_home, session_id = string.match(earlier, '^(%S+) (%S*) (.*)$')
-  return { outcome, '', id_home, session_id, flat }
+  return { outcome, '', id_home, session_id, reply }
 end
 -- shared: lease
 -- Whether a lease still runs. One that lapses later than any can counts as lapsed: the clock was set back.
@@ -83,123 +81,40 @@ end
 -- end shared
 -- shared: fence
 -- Why the turn `<token> <fence>` may not write, or nil: its lease must run, for this very conversation,
--- and the lane must not have been bound anew since, not even to the same again.
+-- and the lane must not have been bound anew since, not even to the same again. Then the turn, by field.
 local function refusal_of(turn_named, session_id)
-  local turn = redis.call('HMGET', prefix .. 'turn:' .. session_key, 'token', 'fence', 'session_id', 'rebound')
-  local lapses = redis.call('ZSCORE', prefix .. 'turns', session_key)
-  if turn_named ~= (turn[1] or '') .. ' ' .. (turn[2] or '') or not is_leased(lapses) then
-    return redis.error_reply('LOST the turn no longer has the lane ' .. session_key)
-  elseif turn[3] ~= session_id or turn[4] then
-    return redis.error_reply('STALE session_id: the lane was bound anew since the turn began with ' .. tostring(turn[3])
-      .. ', it is now ' .. tostring(session_id))
+  redis.setresp(3)
+  local turn = redis.call('HGETALL', prefix .. 'turn:' .. session_key).map
+  redis.setresp(2)
+  local lapses, refusal = redis.call('ZSCORE', prefix .. 'turns', session_key), nil
+  if turn_named ~= (turn.token or '') .. ' ' .. (turn.fence or '') or not is_leased(lapses) then
+    refusal = redis.error_reply('LOST the turn no longer has the lane ' .. session_key)
+  elseif not session_id or turn.session_id ~= session_id or turn.rebound then
+    refusal = redis.error_reply('STALE session_id: the lane was bound anew since the turn began with '
+      .. tostring(turn.session_id) .. ', it is now ' .. tostring(session_id))
   end
+  return refusal, turn
 end
 -- end shared
-local refusal = refusal_of(token .. ' ' .. fence, entry.session_id)
+local refusal, turn = refusal_of(token .. ' ' .. fence, entry.session_id)
 local is_stale = refusal and string.find(refusal.err, '^%-?STALE') ~= nil
 if refusal and not is_stale then
   return refusal
 end
--- shared: lane
--- The lane of a session key, as a place.
-local function lane_of(session_key)
-  return { hash = prefix .. 'turn:' .. session_key, queue = prefix .. 'queue:' .. session_key, index = prefix .. 'turns',
-    member = session_key }
-end
--- end shared
-local lane = lane_of(session_key)
--- shared: wake
--- Wake one who waits: a hint to begin again, dropped where an earlier one is unread.
-local function wake(waiter)
-  local wake_key = prefix .. 'wake:' .. string.match(waiter, '^%S+')
-  if redis.call('EXISTS', wake_key) == 0 then
-    redis.call('RPUSH', wake_key, whole(now))
-    redis.call('PEXPIRE', wake_key, 60000)
-  end
-end
--- end shared
--- shared: grant
--- A place is what one turn at a time may have, a lane or a shared session id: `hash` tells of the
--- turn, `queue` who waits, `index` when the lease lapses. Free it, and give it to the first in line
--- who listens, with a short time to claim it. Who left a wake-up unread for that long does not listen.
-local CLAIM_MS = 2000
-local function grant_next(place)
-  redis.call('UNLINK', place.hash)
-  local waiter = redis.call('LINDEX', place.queue, 0)
-  while waiter do
-    local token = string.match(waiter, '^%S+')
-    local woken_at = redis.call('LINDEX', prefix .. 'wake:' .. token, 0)
-    if not woken_at or now - woken_at < CLAIM_MS then
-      redis.call('HSET', place.hash, 'token', token, 'replica', string.match(token, '^[^/]+'))
-      redis.call('ZADD', place.index, whole(now + CLAIM_MS), place.member)
-      wake(waiter)
-      return token
-    end
-    redis.call('LPOP', place.queue)
-    redis.call('UNLINK', prefix .. 'wake:' .. token)
-    waiter = redis.call('LINDEX', place.queue, 0)
-  end
-  redis.call('ZREM', place.index, place.member)
-end
--- end shared
--- shared: policy
--- A reset policy as text: mode, idle_ms, and four daily boundaries (ms), two before now and two after,
--- as far as the mode needs them. A server clock outside them is an error: the caller's day is not ours.
-local function read_policy(text)
-  local words = {}
-  for word in string.gmatch(text, '%S+') do
-    words[#words + 1] = tonumber(word) or word
-  end
-  local policy = { mode = words[1], idle_ms = words[1] ~= 'daily' and words[2] or nil }
-  if words[6] then
-    policy.resets = { words[3], words[4], words[5], words[6] }
-    if now < words[3] or now >= words[6] then
-      policy.skewed = redis.error_reply('CLOCKSKEW the server says ' .. whole(now) .. ' ms, outside the daily boundaries '
-        .. whole(words[3]) .. ' to ' .. whole(words[6]) .. ' around the clock of the caller')
-    end
-  end
-  return policy
-end
--- The first ms at which the policy resets a session that was last active at `updated_at`. Beyond
--- the last boundary (the clock was ahead) days are counted on; only the index is less exact then.
-local function due_at(policy, updated_at)
-  local due = policy.idle_ms and updated_at + policy.idle_ms + 1
-  if policy.resets then
-    local days_beyond = math.max(0, math.floor((updated_at - policy.resets[4]) / 86400000) + 1)
-    local reset = policy.resets[4] + days_beyond * 86400000
-    for i = 4, 1, -1 do
-      reset = policy.resets[i] > updated_at and policy.resets[i] or reset
-    end
-    due = math.min(due or reset, reset)
-  end
-  return due
-end
--- end shared
--- shared: rules
--- Reset rules are `rule_count` times three arguments from `rules_at` on: kind (default, chat_type or
--- platform), name, and a policy. The last that fits holds; the most special stand last.
-local function policy_of(platform, chat_type)
-  local wanted = { default = '', chat_type = chat_type or 'dm', platform = platform or '' }
-  local policy = 'none'
-  for at = rules_at, rules_at + 3 * rule_count - 1, 3 do
-    policy = wanted[ARGV[at]] == ARGV[at + 1] and ARGV[at + 2] or policy
-  end
-  return read_policy(policy)
-end
--- end shared
 -- shared: touch
--- Index the entry under its new last activity, before the entry itself is written.
-local function index_activity(policy, updated_at)
-  redis.call('ZADD', updated_at_index, whole(updated_at), session_key)
-  local due = due_at(policy, updated_at)
+-- Index the entry under its new last activity, and when it is due, if ever; before the entry itself is
+-- written. The index that matters least comes first. (Redis writes whole numbers with all their digits.)
+local function index_activity(due, updated_at)
   if due then
-    redis.call('ZADD', expiry_index, whole(due), session_key)
+    redis.call('ZADD', expiry_index, due, session_key)
   else
     redis.call('ZREM', expiry_index, session_key)
   end
+  redis.call('ZADD', updated_at_index, updated_at, session_key)
   -- What was finalized, or was about to be, lives on: it will be due anew.
   if entry.expiry_finalized or entry.finalize_tries then
     redis.call('HDEL', entry_key, 'expiry_finalized', 'finalize_token', 'finalize_tries', 'finalize_error')
+    entry.expiry_finalized, entry.finalize_token, entry.finalize_tries, entry.finalize_error = nil, nil, nil, nil
   end
 end
 -- end shared
@@ -240,38 +155,143 @@ local function add_increments()
     change(field, whole(sum))
   end
 end
+-- Write them, in the reply too.
+local function write_changes()
+  redis.call('HSET', entry_key, unpack(changes))
+  for i = 1, #changes, 2 do
+    entry[changes[i]] = changes[i + 1]
+  end
+end
 -- end shared
-
 change('last_prompt_tokens', last_prompt)
 change('cost_status', cost_status)
-redis.call('LLEN', lane.queue) -- ends the script here if the queue is of a wrong type
-local seen_key = prefix .. 'seen:' .. session_key
-local policy = policy_of(entry.platform, entry.chat_type)
-local fault = damaged_index(seen_key) or not is_stale and
-  (add_increments() or policy.skewed or damaged_index(updated_at_index, expiry_index))
+local fault, due = not is_stale and add_increments(), nil
+-- Functions that a turn mostly does without, as they cost: those of policies, and below those of who waits.
+if rule_count > 0 and not is_stale and not fault then
+-- shared: policy
+-- A reset policy as text: mode, idle_ms, and four daily boundaries (ms), two before now and two after, as far as the mode
+-- needs them. A server clock outside them is an error: the caller's day is not ours.
+local function read_policy(text)
+  local mode, idle_ms, b1, b2, b3, b4 = string.match(text, '^(%a+) ?(%d*) ?(%d*) ?(%d*) ?(%d*) ?(%d*)$')
+  local policy = { mode = mode, idle_ms = mode ~= 'daily' and tonumber(idle_ms or '') or nil }
+  if (b4 or '') ~= '' then
+    policy.resets = { tonumber(b1), tonumber(b2), tonumber(b3), tonumber(b4) }
+    if now < policy.resets[1] or now >= policy.resets[4] then
+      policy.skewed = redis.error_reply('CLOCKSKEW the server says ' .. whole(now) .. ' ms, outside the daily boundaries ' .. b1
+        .. ' to ' .. b4 .. ' around the clock of the caller')
+    end
+  end
+  return policy
+end
+-- The first ms at which the policy resets a session that was last active at `updated_at`. Beyond
+-- the last boundary (the clock was ahead) days are counted on; only the index is less exact then.
+local function due_at(policy, updated_at)
+  local due, resets = policy.idle_ms and updated_at + policy.idle_ms + 1, policy.resets
+  if resets then
+    local reset = resets[4] + math.max(0, math.floor((updated_at - resets[4]) / 86400000) + 1) * 86400000
+    for i = 4, 1, -1 do
+      reset = resets[i] > updated_at and resets[i] or reset
+    end
+    due = math.min(due or reset, reset)
+  end
+  return due
+end
+-- end shared
+-- shared: rules
+-- Reset rules are `rule_count` times three arguments from `rules_at` on: kind (default, chat_type or
+-- platform), name, and a policy. The last that fits holds; the most special stand last.
+local function policy_of(platform, chat_type)
+  local wanted = { default = '', chat_type = chat_type or 'dm', platform = platform or '' }
+  local policy = 'none'
+  for at = rules_at, rules_at + 3 * rule_count - 1, 3 do
+    policy = wanted[ARGV[at]] == ARGV[at + 1] and ARGV[at + 2] or policy
+  end
+  return read_policy(policy)
+end
+-- end shared
+  local policy = policy_of(entry.platform, entry.chat_type)
+  fault, due = policy.skewed or damaged_index(updated_at_index), due_at(policy, updated_at)
+end
 if fault then
   return fault
 end
-
-local turn = redis.call('HMGET', lane.hash, 'message_id', 'id_home', 'session_id', 'takes')
-remember((is_stale and 'stale ' or 'ended ') .. (turn[2] or '') .. ' ' .. (turn[3] or ''))
-if not is_stale then
-  index_activity(policy, updated_at)
-  redis.call('HSET', entry_key, unpack(changes))
-  redis.call('HDEL', entry_key, 'was_auto_reset', 'auto_reset_reason', 'reset_had_activity', 'is_fresh_reset', 'previous_session_id',
-    'resume_pending', 'resume_reason', 'last_resume_marked_at', 'interruptions')
+-- shared: lane
+-- The lane of a session key, as a place.
+local function lane_of(session_key)
+  return { hash = prefix .. 'turn:' .. session_key, queue = prefix .. 'queue:' .. session_key, index = prefix .. 'turns',
+    member = session_key }
 end
-local done = turn[1] and turn[1] ~= '' and { whole(now), turn[1] } or {}
-for i, field in ipairs(turn[4] and redis.call('HGETALL', lane.hash) or {}) do
-  if i % 2 == 1 and string.sub(field, 1, 5) == 'also ' then
-    done[#done + 1], done[#done + 2] = whole(now), string.sub(field, 6)
+-- end shared
+local lane, seen_key = lane_of(session_key), prefix .. 'seen:' .. session_key
+local waiter = redis.call('LINDEX', lane.queue, 0)
+local done = (turn.message_id or '') ~= '' and { now, turn.message_id } or {}
+for field in pairs(turn.takes and turn or {}) do
+  if string.sub(field, 1, 5) == 'also ' then
+    done[#done + 1], done[#done + 2] = now, string.sub(field, 6)
+  end
+end
+-- The first write does no harm if the next one finds a key of a wrong type, and ends the script.
+if #done > 0 then
+  redis.call('ZREMRANGEBYSCORE', seen_key, '-inf', now - message_ttl_ms)
+end
+if not is_stale then
+  index_activity(due, updated_at)
+  write_changes()
+  -- What the turn was told, and has seen, is told no more.
+  if entry.was_auto_reset or entry.auto_reset_reason or entry.reset_had_activity or entry.is_fresh_reset or entry.previous_session_id
+    or entry.resume_pending or entry.resume_reason or entry.last_resume_marked_at or entry.interruptions then
+    local told = { 'was_auto_reset', 'auto_reset_reason', 'reset_had_activity', 'is_fresh_reset', 'previous_session_id',
+      'resume_pending', 'resume_reason', 'last_resume_marked_at', 'interruptions' }
+    redis.call('HDEL', entry_key, unpack(told))
+    for _, field in ipairs(told) do
+      entry[field] = nil
+    end
   end
 end
 if #done > 0 then
   redis.call('ZADD', seen_key, unpack(done))
-  redis.call('ZREMRANGEBYSCORE', seen_key, '-inf', whole(now - message_ttl_ms))
-  redis.call('PEXPIRE', seen_key, whole(message_ttl_ms))
+  redis.call('PEXPIRE', seen_key, message_ttl_ms)
 end
-local next_token = grant_next(lane)
-return { is_stale and 'stale' or 'ended', next_token and '1' or '', turn[2] or '', turn[3] or '',
-  redis.call('HGETALL', entry_key) }
+remember((is_stale and 'stale ' or 'ended ') .. (turn.id_home or '') .. ' ' .. (turn.session_id or ''))
+local handed = ''
+if waiter then
+-- shared: wake
+-- Wake one who waits: a hint to begin again, dropped where an earlier one is unread.
+local function wake(waiter)
+  local wake_key = prefix .. 'wake:' .. string.match(waiter, '^%S+')
+  if redis.call('EXISTS', wake_key) == 0 then
+    redis.call('RPUSH', wake_key, whole(now))
+    redis.call('PEXPIRE', wake_key, 60000)
+  end
+end
+-- end shared
+-- shared: grant
+-- A place is what one turn at a time may have, a lane or a shared session id: `hash` tells of the
+-- turn, `queue` who waits, `index` when the lease lapses. Free it, and give it to the first in line
+-- who listens, with a short time to claim it. Who left a wake-up unread for that long does not listen.
+local CLAIM_MS = 2000
+local function grant_next(place)
+  redis.call('UNLINK', place.hash)
+  local waiter = redis.call('LINDEX', place.queue, 0)
+  while waiter do
+    local token = string.match(waiter, '^%S+')
+    local woken_at = redis.call('LINDEX', prefix .. 'wake:' .. token, 0)
+    if not woken_at or now - woken_at < CLAIM_MS then
+      redis.call('HSET', place.hash, 'token', token, 'replica', string.match(token, '^[^/]+'))
+      redis.call('ZADD', place.index, whole(now + CLAIM_MS), place.member)
+      wake(waiter)
+      return token
+    end
+    redis.call('LPOP', place.queue)
+    redis.call('UNLINK', prefix .. 'wake:' .. token)
+    waiter = redis.call('LINDEX', place.queue, 0)
+  end
+  redis.call('ZREM', place.index, place.member)
+end
+-- end shared
+  handed = grant_next(lane) and '1' or ''
+else
+  redis.call('UNLINK', lane.hash)
+  redis.call('ZREM', lane.index, session_key)
+end
+return { is_stale and 'stale' or 'ended', handed, turn.id_home or '', turn.session_id or '', reply }

@@ -38,69 +38,78 @@ local function is_whole(text)
 end
 -- end shared
 -- shared: entry
--- The entry as it is: `flat` for the reply, `entry` by field. A damaged one ends the script here.
-local flat = redis.pcall('HGETALL', entry_key)
-if type(flat) ~= 'table' or flat.err then
-  return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: it is not a hash')
-end
-local exists, entry = #flat > 0, {}
-for i = 1, #flat, 2 do
-  entry[flat[i]] = flat[i + 1]
-end
-for _, field in ipairs(exists and { 'version', 'created_at', 'updated_at', 'session_id' } or {}) do
-  if not entry[field] or field ~= 'session_id' and not is_whole(entry[field]) then
-    return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: field ' .. field
-      .. (field == 'session_id' and ' is missing' or ' is not a whole number'))
-  end
+-- The entry by field, a map as RESP3 has it, within `reply`: what is changed in it is answered. A damaged one ends the script.
+redis.setresp(3)
+local reply = redis.pcall('HGETALL', entry_key)
+redis.setresp(2)
+local entry = reply.map
+local exists = entry and next(entry) ~= nil
+local not_whole = exists and (not is_whole(entry.version) and 'version' or not is_whole(entry.created_at) and 'created_at'
+  or not is_whole(entry.updated_at) and 'updated_at')
+local damage = not entry and 'it is not a hash' or not_whole and 'field ' .. not_whole .. ' is not a whole number'
+  or exists and not entry.session_id and 'field session_id is missing'
+if damage then
+  return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: ' .. damage)
 end
 -- end shared
 -- A repeated call finds what it did: the session that it made, or itself as the last to touch it.
 local call_id = string.sub(proposed_id, -12)
 if exists and (entry.session_id == proposed_id or entry.last_call == call_id) then
-  return flat
+  return reply
 end
-local updated_at = math.max(now, entry.updated_at or 0)
--- shared: touched
--- The entry touched: the reply is put together without reading it again.
-local function touched(updated_at, ...)
-  local fields = { 'updated_at', whole(updated_at), 'version', whole(entry.version + 1), 'replica', replica, ... }
-  redis.call('HSET', entry_key, unpack(fields))
-  flat = (entry.expiry_finalized or entry.finalize_tries) and redis.call('HGETALL', entry_key) or flat
-  local changed = {}
-  for i = 1, #fields, 2 do
-    changed[fields[i]] = fields[i + 1]
+-- shared: touch
+-- Index the entry under its new last activity, and when it is due, if ever; before the entry itself is
+-- written. The index that matters least comes first. (Redis writes whole numbers with all their digits.)
+local function index_activity(due, updated_at)
+  if due then
+    redis.call('ZADD', expiry_index, due, session_key)
+  else
+    redis.call('ZREM', expiry_index, session_key)
   end
-  for i = 1, #flat, 2 do
-    flat[i + 1], changed[flat[i]] = changed[flat[i]] or flat[i + 1], nil
+  redis.call('ZADD', updated_at_index, updated_at, session_key)
+  -- What was finalized, or was about to be, lives on: it will be due anew.
+  if entry.expiry_finalized or entry.finalize_tries then
+    redis.call('HDEL', entry_key, 'expiry_finalized', 'finalize_token', 'finalize_tries', 'finalize_error')
+    entry.expiry_finalized, entry.finalize_token, entry.finalize_tries, entry.finalize_error = nil, nil, nil, nil
   end
-  for field, value in pairs(changed) do
-    flat[#flat + 1], flat[#flat + 2] = field, value
-  end
-  return flat
 end
 -- end shared
--- The common case, before all that it does not need: no policy, so nothing is due. The index that
--- matters least comes first; if either is of a wrong type, the entry is as it was.
-if exists and not force_new and policy_text == 'none' and entry.suspended ~= '1' and not entry.expiry_finalized
-  and not entry.finalize_tries then
-  redis.call('ZREM', expiry_index, session_key)
-  redis.call('ZADD', updated_at_index, whole(updated_at), session_key)
-  return touched(updated_at, 'last_call', call_id)
+-- shared: plain
+-- The entry as a message leaves it, with what else the call changes.
+local function touch(updated_at, ...)
+  entry.updated_at, entry.version, entry.replica = whole(updated_at), whole(entry.version + 1), replica
+  redis.call('HSET', entry_key, 'updated_at', entry.updated_at, 'version', entry.version, 'replica', replica, ...)
+end
+-- Whether the session plainly goes on, and until when: there is no mark on it, it is not due, and the caller
+-- is not in another day. Told without the functions that decide in all other cases, for to make them costs.
+local updated_at = math.max(now, entry.updated_at or 0)
+local is_plain, due = exists and entry.suspended ~= '1' and entry.resume_pending ~= '1', nil
+if is_plain and policy_text ~= 'none' then
+  local idle_ms, day_began, day_ends = string.match(policy_text, '^%a+ (%d+) ?%d* ?(%d*) ?(%d*)')
+  local idle, before = idle_ms == '0' and math.huge or idle_ms + 1, tonumber(entry.updated_at)
+  day_began, day_ends = tonumber(day_began) or 0, tonumber(day_ends) or math.huge
+  is_plain = day_began <= now and day_began <= before and now < before + idle and updated_at < day_ends
+    and redis.call('TYPE', updated_at_index).ok == 'zset'
+  due = math.min(day_ends, updated_at + idle)
+end
+-- end shared
+if is_plain and not force_new then
+  entry.last_call = call_id
+  index_activity(due, updated_at)
+  touch(updated_at, 'last_call', call_id)
+  return reply
 end
 -- shared: policy
--- A reset policy as text: mode, idle_ms, and four daily boundaries (ms), two before now and two after,
--- as far as the mode needs them. A server clock outside them is an error: the caller's day is not ours.
+-- A reset policy as text: mode, idle_ms, and four daily boundaries (ms), two before now and two after, as far as the mode
+-- needs them. A server clock outside them is an error: the caller's day is not ours.
 local function read_policy(text)
-  local words = {}
-  for word in string.gmatch(text, '%S+') do
-    words[#words + 1] = tonumber(word) or word
-  end
-  local policy = { mode = words[1], idle_ms = words[1] ~= 'daily' and words[2] or nil }
-  if words[6] then
-    policy.resets = { words[3], words[4], words[5], words[6] }
-    if now < words[3] or now >= words[6] then
-      policy.skewed = redis.error_reply('CLOCKSKEW the server says ' .. whole(now) .. ' ms, outside the daily boundaries '
-        .. whole(words[3]) .. ' to ' .. whole(words[6]) .. ' around the clock of the caller')
+  local mode, idle_ms, b1, b2, b3, b4 = string.match(text, '^(%a+) ?(%d*) ?(%d*) ?(%d*) ?(%d*) ?(%d*)$')
+  local policy = { mode = mode, idle_ms = mode ~= 'daily' and tonumber(idle_ms or '') or nil }
+  if (b4 or '') ~= '' then
+    policy.resets = { tonumber(b1), tonumber(b2), tonumber(b3), tonumber(b4) }
+    if now < policy.resets[1] or now >= policy.resets[4] then
+      policy.skewed = redis.error_reply('CLOCKSKEW the server says ' .. whole(now) .. ' ms, outside the daily boundaries ' .. b1
+        .. ' to ' .. b4 .. ' around the clock of the caller')
     end
   end
   return policy
@@ -108,32 +117,15 @@ end
 -- The first ms at which the policy resets a session that was last active at `updated_at`. Beyond
 -- the last boundary (the clock was ahead) days are counted on; only the index is less exact then.
 local function due_at(policy, updated_at)
-  local due = policy.idle_ms and updated_at + policy.idle_ms + 1
-  if policy.resets then
-    local days_beyond = math.max(0, math.floor((updated_at - policy.resets[4]) / 86400000) + 1)
-    local reset = policy.resets[4] + days_beyond * 86400000
+  local due, resets = policy.idle_ms and updated_at + policy.idle_ms + 1, policy.resets
+  if resets then
+    local reset = resets[4] + math.max(0, math.floor((updated_at - resets[4]) / 86400000) + 1) * 86400000
     for i = 4, 1, -1 do
-      reset = policy.resets[i] > updated_at and policy.resets[i] or reset
+      reset = resets[i] > updated_at and resets[i] or reset
     end
     due = math.min(due or reset, reset)
   end
   return due
-end
--- end shared
--- shared: touch
--- Index the entry under its new last activity, before the entry itself is written.
-local function index_activity(policy, updated_at)
-  redis.call('ZADD', updated_at_index, whole(updated_at), session_key)
-  local due = due_at(policy, updated_at)
-  if due then
-    redis.call('ZADD', expiry_index, whole(due), session_key)
-  else
-    redis.call('ZREM', expiry_index, session_key)
-  end
-  -- What was finalized, or was about to be, lives on: it will be due anew.
-  if entry.expiry_finalized or entry.finalize_tries then
-    redis.call('HDEL', entry_key, 'expiry_finalized', 'finalize_token', 'finalize_tries', 'finalize_error')
-  end
 end
 -- end shared
 -- shared: events
@@ -176,8 +168,8 @@ local function is_leased(lapses)
 end
 -- end shared
 -- shared: layout
--- Whether this partition was laid out as the caller believes. The tag of an only partition has no
--- dot; its record is the store's own, which may have been laid out anew with more.
+-- Whether this partition was laid out as the caller believes. The tag of an only partition has no dot; its record is the
+-- store's own, which may have been laid out anew with more.
 local function is_laid_out()
   local partitions = redis.call('HGET', prefix .. 'meta', 'partitions')
   return partitions and (partitions == '1') == (string.find(prefix, '.', 1, true) == nil)
@@ -198,7 +190,7 @@ local function rebind(new_id, policy, ...)
   redis.call('HDEL', ids_of(entry.session_id), session_key)
   redis.call('HSET', ids_of(new_id), session_key, new_id)
   local updated_at = math.max(now, entry.updated_at)
-  index_activity(policy, updated_at)
+  index_activity(due_at(policy, updated_at), updated_at)
   redis.call('HDEL', entry_key, 'input_tokens', 'output_tokens', 'cache_read_tokens', 'cache_write_tokens', 'total_tokens', 'last_prompt_tokens',
     'estimated_cost_nanousd', 'cost_status', 'was_auto_reset', 'auto_reset_reason', 'reset_had_activity', 'is_fresh_reset', 'suspended', 'resume_pending',
     'resume_reason', 'last_resume_marked_at', 'interruptions', 'id_home', 'override_model', 'override_provider', 'override_base_url')
@@ -208,14 +200,13 @@ local function rebind(new_id, policy, ...)
 end
 -- end shared
 -- shared: resolve
--- Why the session is due for a reset, or nil. The policy is asked before the mark of an
--- interruption, and neither resets what a live process holds.
+-- Why the session is due for a reset, or nil. The policy is asked before the mark of an interruption, and neither
+-- resets what a live process holds.
 local function reset_reason(policy)
   if entry.suspended == '1' then
     return 'suspended'
   end
-  local reason
-  local updated_at = tonumber(entry.updated_at)
+  local reason, updated_at = nil, tonumber(entry.updated_at)
   if policy.idle_ms and now > updated_at + policy.idle_ms then
     reason = 'idle'
   elseif policy.resets then
@@ -231,7 +222,7 @@ end
 -- A new session in an empty lane, its origin from ARGV[fields_at] on.
 local function created(policy, fields_at)
   redis.call('HSET', ids_of(proposed_id), session_key, proposed_id)
-  index_activity(policy, now)
+  index_activity(due_at(policy, now), now)
   redis.call('HSET', entry_key, 'session_id', proposed_id, 'created_at', whole(now), 'updated_at', whole(now),
     'version', '1', 'replica', replica, unpack(ARGV, fields_at))
   announce('created', 'session_key', session_key, 'session_id', proposed_id, 'replica', replica)
@@ -240,8 +231,8 @@ end
 -- A new session in the place of the old one; with a reason, it tells so until a turn has consumed that.
 local function replaced(policy, reason)
   local told = reason and { 'was_auto_reset', '1', 'auto_reset_reason', reason } or {}
-  for _, field in ipairs(reason and { 'total_tokens', 'last_prompt_tokens', 'input_tokens', 'output_tokens',
-    'cache_read_tokens', 'cache_write_tokens' } or {}) do
+  local tokens = { 'total_tokens', 'last_prompt_tokens', 'input_tokens', 'output_tokens', 'cache_read_tokens', 'cache_write_tokens' }
+  for _, field in ipairs(reason and tokens or {}) do
     if (entry[field] or '0') ~= '0' then
       told[5], told[6] = 'reset_had_activity', '1'
     end
@@ -262,8 +253,10 @@ if reason and reason ~= 'suspended' and is_leased(redis.call('ZSCORE', prefix ..
   reason = nil
 end
 if exists and not force_new and not reason then
-  index_activity(policy, updated_at)
-  return touched(updated_at, 'last_call', call_id)
+  entry.last_call = call_id
+  index_activity(due_at(policy, updated_at), updated_at)
+  touch(updated_at, 'last_call', call_id)
+  return reply
 end
 
 fault = damaged_index(active_index, prefix .. 'events', ids_of(proposed_id), exists and ids_of(entry.session_id) or nil)
@@ -271,7 +264,7 @@ if fault then
   return fault
 elseif exists then
   if force_new and keep_ms ~= '0' and not redis.call('SET', prefix .. 'op:' .. proposed_id, '1', 'NX', 'PX', keep_ms) then
-    return flat
+    return reply
   end
   make_turn_stale()
   return replaced(policy, reason)

@@ -76,19 +76,16 @@ local function damaged_index(...)
 end
 -- end shared
 -- shared: policy
--- A reset policy as text: mode, idle_ms, and four daily boundaries (ms), two before now and two after,
--- as far as the mode needs them. A server clock outside them is an error: the caller's day is not ours.
+-- A reset policy as text: mode, idle_ms, and four daily boundaries (ms), two before now and two after, as far as the mode
+-- needs them. A server clock outside them is an error: the caller's day is not ours.
 local function read_policy(text)
-  local words = {}
-  for word in string.gmatch(text, '%S+') do
-    words[#words + 1] = tonumber(word) or word
-  end
-  local policy = { mode = words[1], idle_ms = words[1] ~= 'daily' and words[2] or nil }
-  if words[6] then
-    policy.resets = { words[3], words[4], words[5], words[6] }
-    if now < words[3] or now >= words[6] then
-      policy.skewed = redis.error_reply('CLOCKSKEW the server says ' .. whole(now) .. ' ms, outside the daily boundaries '
-        .. whole(words[3]) .. ' to ' .. whole(words[6]) .. ' around the clock of the caller')
+  local mode, idle_ms, b1, b2, b3, b4 = string.match(text, '^(%a+) ?(%d*) ?(%d*) ?(%d*) ?(%d*) ?(%d*)$')
+  local policy = { mode = mode, idle_ms = mode ~= 'daily' and tonumber(idle_ms or '') or nil }
+  if (b4 or '') ~= '' then
+    policy.resets = { tonumber(b1), tonumber(b2), tonumber(b3), tonumber(b4) }
+    if now < policy.resets[1] or now >= policy.resets[4] then
+      policy.skewed = redis.error_reply('CLOCKSKEW the server says ' .. whole(now) .. ' ms, outside the daily boundaries ' .. b1
+        .. ' to ' .. b4 .. ' around the clock of the caller')
     end
   end
   return policy
@@ -96,12 +93,11 @@ end
 -- The first ms at which the policy resets a session that was last active at `updated_at`. Beyond
 -- the last boundary (the clock was ahead) days are counted on; only the index is less exact then.
 local function due_at(policy, updated_at)
-  local due = policy.idle_ms and updated_at + policy.idle_ms + 1
-  if policy.resets then
-    local days_beyond = math.max(0, math.floor((updated_at - policy.resets[4]) / 86400000) + 1)
-    local reset = policy.resets[4] + days_beyond * 86400000
+  local due, resets = policy.idle_ms and updated_at + policy.idle_ms + 1, policy.resets
+  if resets then
+    local reset = resets[4] + math.max(0, math.floor((updated_at - resets[4]) / 86400000) + 1) * 86400000
     for i = 4, 1, -1 do
-      reset = policy.resets[i] > updated_at and policy.resets[i] or reset
+      reset = resets[i] > updated_at and resets[i] or reset
     end
     due = math.min(due or reset, reset)
   end
@@ -121,8 +117,8 @@ local function policy_of(platform, chat_type)
 end
 -- end shared
 -- shared: layout
--- Whether this partition was laid out as the caller believes. The tag of an only partition has no
--- dot; its record is the store's own, which may have been laid out anew with more.
+-- Whether this partition was laid out as the caller believes. The tag of an only partition has no dot; its record is the
+-- store's own, which may have been laid out anew with more.
 local function is_laid_out()
   local partitions = redis.call('HGET', prefix .. 'meta', 'partitions')
   return partitions and (partitions == '1') == (string.find(prefix, '.', 1, true) == nil)

@@ -51,20 +51,18 @@ if earlier then
   return earlier
 end
 -- shared: entry
--- The entry as it is: `flat` for the reply, `entry` by field. A damaged one ends the script here.
-local flat = redis.pcall('HGETALL', entry_key)
-if type(flat) ~= 'table' or flat.err then
-  return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: it is not a hash')
-end
-local exists, entry = #flat > 0, {}
-for i = 1, #flat, 2 do
-  entry[flat[i]] = flat[i + 1]
-end
-for _, field in ipairs(exists and { 'version', 'created_at', 'updated_at', 'session_id' } or {}) do
-  if not entry[field] or field ~= 'session_id' and not is_whole(entry[field]) then
-    return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: field ' .. field
-      .. (field == 'session_id' and ' is missing' or ' is not a whole number'))
-  end
+-- The entry by field, a map as RESP3 has it, within `reply`: what is changed in it is answered. A damaged one ends the script.
+redis.setresp(3)
+local reply = redis.pcall('HGETALL', entry_key)
+redis.setresp(2)
+local entry = reply.map
+local exists = entry and next(entry) ~= nil
+local not_whole = exists and (not is_whole(entry.version) and 'version' or not is_whole(entry.created_at) and 'created_at'
+  or not is_whole(entry.updated_at) and 'updated_at')
+local damage = not entry and 'it is not a hash' or not_whole and 'field ' .. not_whole .. ' is not a whole number'
+  or exists and not entry.session_id and 'field session_id is missing'
+if damage then
+  return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: ' .. damage)
 end
 -- end shared
 -- shared: lease
@@ -77,16 +75,19 @@ end
 -- end shared
 -- shared: fence
 -- Why the turn `<token> <fence>` may not write, or nil: its lease must run, for this very conversation,
--- and the lane must not have been bound anew since, not even to the same again.
+-- and the lane must not have been bound anew since, not even to the same again. Then the turn, by field.
 local function refusal_of(turn_named, session_id)
-  local turn = redis.call('HMGET', prefix .. 'turn:' .. session_key, 'token', 'fence', 'session_id', 'rebound')
-  local lapses = redis.call('ZSCORE', prefix .. 'turns', session_key)
-  if turn_named ~= (turn[1] or '') .. ' ' .. (turn[2] or '') or not is_leased(lapses) then
-    return redis.error_reply('LOST the turn no longer has the lane ' .. session_key)
-  elseif turn[3] ~= session_id or turn[4] then
-    return redis.error_reply('STALE session_id: the lane was bound anew since the turn began with ' .. tostring(turn[3])
-      .. ', it is now ' .. tostring(session_id))
+  redis.setresp(3)
+  local turn = redis.call('HGETALL', prefix .. 'turn:' .. session_key).map
+  redis.setresp(2)
+  local lapses, refusal = redis.call('ZSCORE', prefix .. 'turns', session_key), nil
+  if turn_named ~= (turn.token or '') .. ' ' .. (turn.fence or '') or not is_leased(lapses) then
+    refusal = redis.error_reply('LOST the turn no longer has the lane ' .. session_key)
+  elseif not session_id or turn.session_id ~= session_id or turn.rebound then
+    refusal = redis.error_reply('STALE session_id: the lane was bound anew since the turn began with '
+      .. tostring(turn.session_id) .. ', it is now ' .. tostring(session_id))
   end
+  return refusal, turn
 end
 -- end shared
 -- shared: conditions

@@ -51,24 +51,22 @@ local function remember(answer)
 end
 -- end shared
 -- shared: entry
--- The entry as it is: `flat` for the reply, `entry` by field. A damaged one ends the script here.
-local flat = redis.pcall('HGETALL', entry_key)
-if type(flat) ~= 'table' or flat.err then
-  return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: it is not a hash')
-end
-local exists, entry = #flat > 0, {}
-for i = 1, #flat, 2 do
-  entry[flat[i]] = flat[i + 1]
-end
-for _, field in ipairs(exists and { 'version', 'created_at', 'updated_at', 'session_id' } or {}) do
-  if not entry[field] or field ~= 'session_id' and not is_whole(entry[field]) then
-    return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: field ' .. field
-      .. (field == 'session_id' and ' is missing' or ' is not a whole number'))
-  end
+-- The entry by field, a map as RESP3 has it, within `reply`: what is changed in it is answered. A damaged one ends the script.
+redis.setresp(3)
+local reply = redis.pcall('HGETALL', entry_key)
+redis.setresp(2)
+local entry = reply.map
+local exists = entry and next(entry) ~= nil
+local not_whole = exists and (not is_whole(entry.version) and 'version' or not is_whole(entry.created_at) and 'created_at'
+  or not is_whole(entry.updated_at) and 'updated_at')
+local damage = not entry and 'it is not a hash' or not_whole and 'field ' .. not_whole .. ' is not a whole number'
+  or exists and not entry.session_id and 'field session_id is missing'
+if damage then
+  return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: ' .. damage)
 end
 -- end shared
 if earlier then
-  return flat
+  return reply
 end
 -- shared: lease
 -- Whether a lease still runs. One that lapses later than any can counts as lapsed: the clock was set back.
@@ -80,16 +78,19 @@ end
 -- end shared
 -- shared: fence
 -- Why the turn `<token> <fence>` may not write, or nil: its lease must run, for this very conversation,
--- and the lane must not have been bound anew since, not even to the same again.
+-- and the lane must not have been bound anew since, not even to the same again. Then the turn, by field.
 local function refusal_of(turn_named, session_id)
-  local turn = redis.call('HMGET', prefix .. 'turn:' .. session_key, 'token', 'fence', 'session_id', 'rebound')
-  local lapses = redis.call('ZSCORE', prefix .. 'turns', session_key)
-  if turn_named ~= (turn[1] or '') .. ' ' .. (turn[2] or '') or not is_leased(lapses) then
-    return redis.error_reply('LOST the turn no longer has the lane ' .. session_key)
-  elseif turn[3] ~= session_id or turn[4] then
-    return redis.error_reply('STALE session_id: the lane was bound anew since the turn began with ' .. tostring(turn[3])
-      .. ', it is now ' .. tostring(session_id))
+  redis.setresp(3)
+  local turn = redis.call('HGETALL', prefix .. 'turn:' .. session_key).map
+  redis.setresp(2)
+  local lapses, refusal = redis.call('ZSCORE', prefix .. 'turns', session_key), nil
+  if turn_named ~= (turn.token or '') .. ' ' .. (turn.fence or '') or not is_leased(lapses) then
+    refusal = redis.error_reply('LOST the turn no longer has the lane ' .. session_key)
+  elseif not session_id or turn.session_id ~= session_id or turn.rebound then
+    refusal = redis.error_reply('STALE session_id: the lane was bound anew since the turn began with '
+      .. tostring(turn.session_id) .. ', it is now ' .. tostring(session_id))
   end
+  return refusal, turn
 end
 -- end shared
 -- shared: conditions
@@ -105,7 +106,7 @@ if refusal then
 end
 -- end shared
 if not exists then
-  return flat
+  return reply
 end
 -- shared: bindings
 -- The hash of the session ids that end alike: from each session key that is bound to one of them, to that id.
@@ -133,19 +134,16 @@ local function announce(kind, ...)
 end
 -- end shared
 -- shared: policy
--- A reset policy as text: mode, idle_ms, and four daily boundaries (ms), two before now and two after,
--- as far as the mode needs them. A server clock outside them is an error: the caller's day is not ours.
+-- A reset policy as text: mode, idle_ms, and four daily boundaries (ms), two before now and two after, as far as the mode
+-- needs them. A server clock outside them is an error: the caller's day is not ours.
 local function read_policy(text)
-  local words = {}
-  for word in string.gmatch(text, '%S+') do
-    words[#words + 1] = tonumber(word) or word
-  end
-  local policy = { mode = words[1], idle_ms = words[1] ~= 'daily' and words[2] or nil }
-  if words[6] then
-    policy.resets = { words[3], words[4], words[5], words[6] }
-    if now < words[3] or now >= words[6] then
-      policy.skewed = redis.error_reply('CLOCKSKEW the server says ' .. whole(now) .. ' ms, outside the daily boundaries '
-        .. whole(words[3]) .. ' to ' .. whole(words[6]) .. ' around the clock of the caller')
+  local mode, idle_ms, b1, b2, b3, b4 = string.match(text, '^(%a+) ?(%d*) ?(%d*) ?(%d*) ?(%d*) ?(%d*)$')
+  local policy = { mode = mode, idle_ms = mode ~= 'daily' and tonumber(idle_ms or '') or nil }
+  if (b4 or '') ~= '' then
+    policy.resets = { tonumber(b1), tonumber(b2), tonumber(b3), tonumber(b4) }
+    if now < policy.resets[1] or now >= policy.resets[4] then
+      policy.skewed = redis.error_reply('CLOCKSKEW the server says ' .. whole(now) .. ' ms, outside the daily boundaries ' .. b1
+        .. ' to ' .. b4 .. ' around the clock of the caller')
     end
   end
   return policy
@@ -153,12 +151,11 @@ end
 -- The first ms at which the policy resets a session that was last active at `updated_at`. Beyond
 -- the last boundary (the clock was ahead) days are counted on; only the index is less exact then.
 local function due_at(policy, updated_at)
-  local due = policy.idle_ms and updated_at + policy.idle_ms + 1
-  if policy.resets then
-    local days_beyond = math.max(0, math.floor((updated_at - policy.resets[4]) / 86400000) + 1)
-    local reset = policy.resets[4] + days_beyond * 86400000
+  local due, resets = policy.idle_ms and updated_at + policy.idle_ms + 1, policy.resets
+  if resets then
+    local reset = resets[4] + math.max(0, math.floor((updated_at - resets[4]) / 86400000) + 1) * 86400000
     for i = 4, 1, -1 do
-      reset = policy.resets[i] > updated_at and policy.resets[i] or reset
+      reset = resets[i] > updated_at and resets[i] or reset
     end
     due = math.min(due or reset, reset)
   end
@@ -178,18 +175,19 @@ local function policy_of(platform, chat_type)
 end
 -- end shared
 -- shared: touch
--- Index the entry under its new last activity, before the entry itself is written.
-local function index_activity(policy, updated_at)
-  redis.call('ZADD', updated_at_index, whole(updated_at), session_key)
-  local due = due_at(policy, updated_at)
+-- Index the entry under its new last activity, and when it is due, if ever; before the entry itself is
+-- written. The index that matters least comes first. (Redis writes whole numbers with all their digits.)
+local function index_activity(due, updated_at)
   if due then
-    redis.call('ZADD', expiry_index, whole(due), session_key)
+    redis.call('ZADD', expiry_index, due, session_key)
   else
     redis.call('ZREM', expiry_index, session_key)
   end
+  redis.call('ZADD', updated_at_index, updated_at, session_key)
   -- What was finalized, or was about to be, lives on: it will be due anew.
   if entry.expiry_finalized or entry.finalize_tries then
     redis.call('HDEL', entry_key, 'expiry_finalized', 'finalize_token', 'finalize_tries', 'finalize_error')
+    entry.expiry_finalized, entry.finalize_token, entry.finalize_tries, entry.finalize_error = nil, nil, nil, nil
   end
 end
 -- end shared
@@ -208,7 +206,7 @@ local function rebind(new_id, policy, ...)
   redis.call('HDEL', ids_of(entry.session_id), session_key)
   redis.call('HSET', ids_of(new_id), session_key, new_id)
   local updated_at = math.max(now, entry.updated_at)
-  index_activity(policy, updated_at)
+  index_activity(due_at(policy, updated_at), updated_at)
   redis.call('HDEL', entry_key, 'input_tokens', 'output_tokens', 'cache_read_tokens', 'cache_write_tokens', 'total_tokens', 'last_prompt_tokens',
     'estimated_cost_nanousd', 'cost_status', 'was_auto_reset', 'auto_reset_reason', 'reset_had_activity', 'is_fresh_reset', 'suspended', 'resume_pending',
     'resume_reason', 'last_resume_marked_at', 'interruptions', 'id_home', 'override_model', 'override_provider', 'override_base_url')

@@ -66,21 +66,24 @@ end
 -- end shared
 -- shared: fence
 -- Why the turn `<token> <fence>` may not write, or nil: its lease must run, for this very conversation,
--- and the lane must not have been bound anew since, not even to the same again.
+-- and the lane must not have been bound anew since, not even to the same again. Then the turn, by field.
 local function refusal_of(turn_named, session_id)
-  local turn = redis.call('HMGET', prefix .. 'turn:' .. session_key, 'token', 'fence', 'session_id', 'rebound')
-  local lapses = redis.call('ZSCORE', prefix .. 'turns', session_key)
-  if turn_named ~= (turn[1] or '') .. ' ' .. (turn[2] or '') or not is_leased(lapses) then
-    return redis.error_reply('LOST the turn no longer has the lane ' .. session_key)
-  elseif turn[3] ~= session_id or turn[4] then
-    return redis.error_reply('STALE session_id: the lane was bound anew since the turn began with ' .. tostring(turn[3])
-      .. ', it is now ' .. tostring(session_id))
+  redis.setresp(3)
+  local turn = redis.call('HGETALL', prefix .. 'turn:' .. session_key).map
+  redis.setresp(2)
+  local lapses, refusal = redis.call('ZSCORE', prefix .. 'turns', session_key), nil
+  if turn_named ~= (turn.token or '') .. ' ' .. (turn.fence or '') or not is_leased(lapses) then
+    refusal = redis.error_reply('LOST the turn no longer has the lane ' .. session_key)
+  elseif not session_id or turn.session_id ~= session_id or turn.rebound then
+    refusal = redis.error_reply('STALE session_id: the lane was bound anew since the turn began with '
+      .. tostring(turn.session_id) .. ', it is now ' .. tostring(session_id))
   end
+  return refusal, turn
 end
 -- end shared
 -- shared: layout
--- Whether this partition was laid out as the caller believes. The tag of an only partition has no
--- dot; its record is the store's own, which may have been laid out anew with more.
+-- Whether this partition was laid out as the caller believes. The tag of an only partition has no dot; its record is the
+-- store's own, which may have been laid out anew with more.
 local function is_laid_out()
   local partitions = redis.call('HGET', prefix .. 'meta', 'partitions')
   return partitions and (partitions == '1') == (string.find(prefix, '.', 1, true) == nil)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 
@@ -154,17 +154,28 @@ _BLANK_ORIGIN = SessionSource.model_construct(platform="")
 _BLANK_OVERRIDE = ModelOverride.model_construct()
 
 
-def decode_entry(session_key: SessionKey, redis_key: str, flat: Sequence[bytes]) -> SessionEntry:
-    """Build the entry from a reply of field, value, field, value.
+Hash: TypeAlias = Sequence[bytes] | Mapping[bytes, bytes]
+"""The fields of a hash as a script answers them: field, value, field, value, or a map in RESP3."""
+
+
+def pairs_of(reply: Hash) -> Iterable[tuple[bytes, bytes]]:
+    """Return each field of a reply with its value."""
+    if isinstance(reply, dict):
+        return reply.items()
+    parts: Iterator[bytes] = iter(reply)
+    return zip(parts, parts, strict=True)
+
+
+def decode_entry(session_key: SessionKey, redis_key: str, reply: Hash) -> SessionEntry:
+    """Build the entry from a reply of its fields.
 
     Raises:
         CorruptEntry: a required field is missing or a value can't be what it should be.
     """
     values: tuple[dict[str, Any], dict[str, Any], dict[str, Any]] = ({}, {}, {})
     raw_name = b""
-    pairs = iter(flat)
     try:
-        for raw_name, raw in zip(pairs, pairs, strict=True):
+        for raw_name, raw in pairs_of(reply):
             if raw_name in _READERS:
                 part, attribute, read = _READERS[raw_name]
                 values[part][attribute] = read(raw)

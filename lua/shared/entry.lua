@@ -1,15 +1,13 @@
--- The entry as it is: `flat` for the reply, `entry` by field. A damaged one ends the script here.
-local flat = redis.pcall('HGETALL', entry_key)
-if type(flat) ~= 'table' or flat.err then
-  return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: it is not a hash')
-end
-local exists, entry = #flat > 0, {}
-for i = 1, #flat, 2 do
-  entry[flat[i]] = flat[i + 1]
-end
-for _, field in ipairs(exists and { 'version', 'created_at', 'updated_at', 'session_id' } or {}) do
-  if not entry[field] or field ~= 'session_id' and not is_whole(entry[field]) then
-    return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: field ' .. field
-      .. (field == 'session_id' and ' is missing' or ' is not a whole number'))
-  end
+-- The entry by field, a map as RESP3 has it, within `reply`: what is changed in it is answered. A damaged one ends the script.
+redis.setresp(3)
+local reply = redis.pcall('HGETALL', entry_key)
+redis.setresp(2)
+local entry = reply.map
+local exists = entry and next(entry) ~= nil
+local not_whole = exists and (not is_whole(entry.version) and 'version' or not is_whole(entry.created_at) and 'created_at'
+  or not is_whole(entry.updated_at) and 'updated_at')
+local damage = not entry and 'it is not a hash' or not_whole and 'field ' .. not_whole .. ' is not a whole number'
+  or exists and not entry.session_id and 'field session_id is missing'
+if damage then
+  return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: ' .. damage)
 end

@@ -22,3 +22,10 @@ local function add_increments()
     change(field, whole(sum))
   end
 end
+-- Write them, in the reply too.
+local function write_changes()
+  redis.call('HSET', entry_key, unpack(changes))
+  for i = 1, #changes, 2 do
+    entry[changes[i]] = changes[i + 1]
+  end
+end

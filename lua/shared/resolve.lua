@@ -1,11 +1,10 @@
--- Why the session is due for a reset, or nil. The policy is asked before the mark of an
--- interruption, and neither resets what a live process holds.
+-- Why the session is due for a reset, or nil. The policy is asked before the mark of an interruption, and neither
+-- resets what a live process holds.
 local function reset_reason(policy)
   if entry.suspended == '1' then
     return 'suspended'
   end
-  local reason
-  local updated_at = tonumber(entry.updated_at)
+  local reason, updated_at = nil, tonumber(entry.updated_at)
   if policy.idle_ms and now > updated_at + policy.idle_ms then
     reason = 'idle'
   elseif policy.resets then
@@ -21,7 +20,7 @@ end
 -- A new session in an empty lane, its origin from ARGV[fields_at] on.
 local function created(policy, fields_at)
   redis.call('HSET', ids_of(proposed_id), session_key, proposed_id)
-  index_activity(policy, now)
+  index_activity(due_at(policy, now), now)
   redis.call('HSET', entry_key, 'session_id', proposed_id, 'created_at', whole(now), 'updated_at', whole(now),
     'version', '1', 'replica', replica, unpack(ARGV, fields_at))
   announce('created', 'session_key', session_key, 'session_id', proposed_id, 'replica', replica)
@@ -30,8 +29,8 @@ end
 -- A new session in the place of the old one; with a reason, it tells so until a turn has consumed that.
 local function replaced(policy, reason)
   local told = reason and { 'was_auto_reset', '1', 'auto_reset_reason', reason } or {}
-  for _, field in ipairs(reason and { 'total_tokens', 'last_prompt_tokens', 'input_tokens', 'output_tokens',
-    'cache_read_tokens', 'cache_write_tokens' } or {}) do
+  local tokens = { 'total_tokens', 'last_prompt_tokens', 'input_tokens', 'output_tokens', 'cache_read_tokens', 'cache_write_tokens' }
+  for _, field in ipairs(reason and tokens or {}) do
     if (entry[field] or '0') ~= '0' then
       told[5], told[6] = 'reset_had_activity', '1'
     end

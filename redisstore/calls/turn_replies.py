@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 from redisstore.entry import SessionEntry
 from redisstore.errors import MessageState
-from redisstore.fields import decode_entry, from_ms
+from redisstore.fields import Hash, decode_entry, from_ms, pairs_of
 from redisstore.keys import SessionId, SessionKey
 
 
@@ -157,8 +157,8 @@ def _read_taken(reply: Sequence[bytes]) -> Taken:
     return Taken(kind, from_ms(int(reply[1])), int(reply[2]) / 1000, reply[3].decode())
 
 
-def _field(flat: Sequence[bytes], name: bytes) -> str:
-    return next((flat[i + 1].decode() for i in range(0, len(flat), 2) if flat[i] == name), "")
+def _field(reply: Hash, name: bytes) -> str:
+    return next((value.decode() for field, value in pairs_of(reply) if field == name), "")
 
 
 def read_ended(session_key: SessionKey, redis_key: str, reply: Sequence[Any]) -> Ended:

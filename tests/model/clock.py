@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     StoreT = TypeVar("StoreT", SessionStore, AsyncSessionStore)
 
 _BLOCK = re.compile(r"(?<=-- shared: clock\n).*?(?=-- end shared)", re.DOTALL)
-_FROM_KEY = "local now = tonumber(redis.call('GET', string.match(KEYS[1], '^[^}]*}') .. 'clock'))\n"
+_FROM_KEY = (
+    "local now = tonumber(redis.call('GET', string.match(KEYS[1], '^[^}]*}') .. 'clock'))\n"
+    "local time = { math.floor(now / 1000), now % 1000 * 1000 }\n"
+)
 
 
 class Clock(Protocol):
