@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,19 +9,16 @@ from benchmarks.server_time import ServerTime
 from benchmarks.sessions import real_entries
 from benchmarks.workload import IDLE_POLICY, Bench, Measure, Repetition, Workload, store_config
 from redisstore import (
-    AsyncSessionStore,
     SessionEntry,
     SessionId,
     SessionKey,
     SessionSource,
     SessionStore,
-    StoreConfig,
 )
 from redisstore.keys import SLOTS, KeySpace
 from tests.servers import Cluster, Server, wait_until
 
 SESSIONS = 20_000
-_TASKS = 64
 _MASTERS = 3
 _STEADY_READINGS = 15
 """A hundredth of a second apart: longer than the server takes to come round to its housekeeping."""
@@ -80,11 +76,11 @@ def _used(cluster: Cluster, entries: Sequence[SessionEntry]) -> Readings:
         sessions = [0.0] * len(cluster.masters)
         for home, some in context.space.by_partition((e.session_key, e) for e in entries).items():
             sessions[home.slot * _MASTERS // SLOTS] += len(some)
-    full = _of_each(cluster, _memory)
-    keys = _of_each(cluster, lambda master: float(master.ask("DBSIZE")))
-    clocks = [ServerTime(master) for master in cluster.masters]
-    cpu = _of_each(cluster, cpu_us)
-    asyncio.run(_send_messages(config, entries))
+        full = _of_each(cluster, _memory)
+        keys = _of_each(cluster, lambda master: float(master.ask("DBSIZE")))
+        clocks = [ServerTime(master) for master in cluster.masters]
+        cpu = _of_each(cluster, cpu_us)
+        _send_messages(store, entries)
     cpu = _differences(cpu, _of_each(cluster, cpu_us))
     time = [float(clock.lap().microseconds) for clock in clocks]
     for master in cluster.masters:
@@ -98,19 +94,9 @@ def _used(cluster: Cluster, entries: Sequence[SessionEntry]) -> Readings:
     }
 
 
-async def _send_messages(config: StoreConfig, entries: Sequence[SessionEntry]) -> None:
-    async with AsyncSessionStore.from_url(config=config) as store:
-        left = iter(entries)
-
-        async def work() -> None:
-            for entry in left:
-                await store.get_or_create_session(
-                    entry.origin or NOBODY, session_key=entry.session_key
-                )
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(_TASKS):
-                group.create_task(work())
+def _send_messages(store: SessionStore, entries: Sequence[SessionEntry]) -> None:
+    for entry in entries:
+        store.get_or_create_session(entry.origin or NOBODY, session_key=entry.session_key)
 
 
 def cpu_us(server: Server) -> float:
@@ -158,7 +144,7 @@ WORKLOAD = Workload(
     "Cluster: how evenly three masters are used",
     f"The sessions of a real gateway's file, multiplied to {SESSIONS:,}, imported into a Cluster of"
     " three masters with equal slots and the default of 64 partitions, then a message"
-    f" (`get_or_create_session`) for each, {_TASKS} at a time. What is given is by how much the"
+    f" (`get_or_create_session`) for each. What is given is by how much the"
     " master that is furthest from the mean of the three differs from it. 64 partitions are 22, 21"
     " and 21: that is the first line, and no number of sessions makes it less. Each repetition has"
     " other session keys. Server time is EVALSHA's by `INFO commandstats`, processor time that of"
