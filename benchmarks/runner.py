@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
@@ -57,6 +58,8 @@ def _rows(workload: Workload, bench: Bench, on_step: OnStep) -> list[Row]:
         if not needed <= repetition.keys() <= values.keys():
             raise RuntimeError(f"{workload.name} promises {list(values)}, not {list(repetition)}")
         for name, value in repetition.items():
+            if not math.isfinite(value):
+                raise RuntimeError(f"{workload.name} has measured {name} as {value}")
             values[name].append(value)
         on_step(label, done)
     return [

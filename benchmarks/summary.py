@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from statistics import median
 
 from benchmarks.alternatives import ALTERNATIVES, Alternative
@@ -16,11 +15,12 @@ _BESIDE = {
     "beside_turn": "a whole turn",
     "people": "64 people at once",
 }
+_MORE_IS_BETTER = "people"
 
 
 def summaries(results: Results) -> list[Table]:
     """Return those that the run has something for."""
-    tables = (_targets(results), _beside(results))
+    tables = (_targets(results), _beside(results), _losses(results))
     return [table for table in tables if table.lines]
 
 
@@ -54,29 +54,73 @@ def _beside(results: Results) -> Table:
         "Beside others, at a glance",
         f"Time as a multiple of redisstore's, on {order}: above 1 redisstore is faster. Blocking"
         " ones beside `SessionStore`, those for asyncio beside `AsyncSessionStore`. The last column"
-        " is of messages a second: above 1 the other is faster. What each does less is said above.",
+        " is of messages a second: above 1 the other is faster. They all do less, as said above.",
         list(_BESIDE.values()),
         lines,
     )
 
 
 def _line(kind: type[Alternative], results: Results) -> list[str]:
-    own = "ours_async" if kind.concurrent else "ours"
+    own = _own(kind)
     if kind.name == own:
-        return [kind.label, *("1" if results.section(name) else "" for name in _BESIDE)]
-    return [kind.label, *(_ratios(kind.name, own, results, workload) for workload in _BESIDE)]
+        return [kind.label, *(_one(own, results, workload) for workload in _BESIDE)]
+    return [kind.label, *(_ratios(kind, results, workload) for workload in _BESIDE)]
 
 
-def _ratios(name: str, own: str, results: Results, workload: str) -> str:
-    return " / ".join(_each_ratio(name, own, results, workload))
+def _own(kind: type[Alternative]) -> str:
+    return "ours_async" if kind.concurrent else "ours"
 
 
-def _each_ratio(name: str, own: str, results: Results, workload: str) -> Iterator[str]:
+def _one(own: str, results: Results, workload: str) -> str:
     section = results.section(workload)
-    if section is None:
-        return
-    for backend in results.backends:
-        other, ours = section.find(name, backend), section.find(own, backend)
-        if other and ours:
-            pairs = zip(other.values, ours.values, strict=True)
-            yield number(median(theirs / mine for theirs, mine in pairs))
+    return "1" if section and any(row.measure == own for row in section.rows) else ""
+
+
+def _ratios(kind: type[Alternative], results: Results, workload: str) -> str:
+    found = (_ratio(kind, results, workload, backend) for backend in results.backends)
+    return " / ".join(number(ratio) for ratio in found if ratio is not None)
+
+
+def _ratio(kind: type[Alternative], results: Results, workload: str, backend: str) -> float | None:
+    """Return its value as a multiple of redisstore's, the median of the repetitions."""
+    section = results.section(workload)
+    if section is None or kind.name == _own(kind):
+        return None
+    theirs, ours = section.find(kind.name, backend), section.find(_own(kind), backend)
+    if theirs is None or ours is None:
+        return None
+    return median(one / own for one, own in zip(theirs.values, ours.values, strict=True))
+
+
+def _losses(results: Results) -> Table:
+    """Return each target that was missed, and each alternative that was faster, on any server."""
+    names = [*results.backends]
+    lines = []
+    for target in TARGETS:
+        missed = [_missed(target, results, name) for name in names]
+        if any(missed):
+            lines.append([f"{target.label}: {target.bound} {number(target.value)}", *missed])
+    for kind in (each for each in ALTERNATIVES if "create" in each.does):
+        for workload, work in _BESIDE.items():
+            faster = [_faster(kind, results, workload, name) for name in names]
+            if any(faster):
+                lines.append([f"{work}: {kind.label}", *faster])
+    return Table(
+        "Where this run lost",
+        "Targets that were missed, with what was measured; then whoever took less time than"
+        " redisstore for the same work (the limits aside), with its share of redisstore's time (of 64 people, how many"
+        " times as many messages a second). Empty: not lost there.",
+        names,
+        lines,
+    )
+
+
+def _missed(target: Target, results: Results, backend: str) -> str:
+    row = target.row(results, backend)
+    return cell(row) if row and target.met(row) is False else ""
+
+
+def _faster(kind: type[Alternative], results: Results, workload: str, backend: str) -> str:
+    ratio = _ratio(kind, results, workload, backend)
+    lost = ratio is not None and (ratio > 1 if workload == _MORE_IS_BETTER else ratio < 1)
+    return number(ratio) if ratio is not None and lost else ""
