@@ -105,6 +105,8 @@ def _measured(
             if not done:
                 progress.start_task(bars[label])
             progress.update(bars[label], completed=done)
+            if done == repetitions and not console.is_terminal:
+                console.print(f"{progress.tasks[bars[label]].elapsed:6.1f} s  {label}")
 
         return run(
             workloads,

@@ -108,8 +108,8 @@ def _losses(results: Results) -> Table:
     return Table(
         "Where this run lost",
         "Targets that were missed, with what was measured; then whoever took less time than"
-        " redisstore for the same work (the limits aside), with its share of redisstore's time (of 64 people, how many"
-        " times as many messages a second). Empty: not lost there.",
+        " redisstore for the same work (the limits aside), with its share of redisstore's time (of"
+        " 64 people, how many times as many messages a second). Empty: not lost there.",
         names,
         lines,
     )
