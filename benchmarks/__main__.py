@@ -98,15 +98,17 @@ def _measured(
     repetitions = _QUICK_REPETITIONS if wanted.quick else _REPETITIONS
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
-        labels = dict.fromkeys(one.label(b.name) for one in workloads for b in backends)
-        bars = {label: progress.add_task(label, total=repetitions, start=False) for label in labels}
+        parts = len({one.label(b.name) for one in workloads for b in backends})
+        everything = progress.add_task("all", total=parts * repetitions)
+        current = progress.add_task("", total=repetitions)
 
         def on_step(label: str, done: int) -> None:
             if not done:
-                progress.start_task(bars[label])
-            progress.update(bars[label], completed=done)
+                progress.reset(current, description=label)
+            progress.update(current, completed=done)
+            progress.advance(everything, 1 if done else 0)
             if done == repetitions and not console.is_terminal:
-                console.print(f"{progress.tasks[bars[label]].elapsed:6.1f} s  {label}")
+                console.print(f"{progress.tasks[-1].elapsed:6.1f} s  {label}")
 
         return run(
             workloads,

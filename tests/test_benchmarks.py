@@ -104,7 +104,7 @@ def test_a_small_sweep_looks_at_each_entry_once(folder: Path) -> None:
     for name in ("prune_distinct", "prune_equal"):
         section = results.section(name)
         assert section is not None
-        assert section.row("scanned", available()[0].name).values == (160, 160)
+        assert section.row("scanned", available()[0].name).values == (80, 80)
 
 
 @pytest.mark.usefixtures("printed")

@@ -16,7 +16,7 @@ from redisstore import PruneBatch, SessionStore, StoreConfig
 from redisstore.fields import to_ms
 from tests.servers import Server
 
-ENTRIES = 40_000
+ENTRIES = 20_000
 """Kept ones at the old end, and as many to remove behind them."""
 _BATCH = StoreConfig().prune_batch_size
 _BARE = Path(__file__).with_name("bare_prune.lua").read_text("utf-8")
