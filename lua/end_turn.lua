@@ -118,18 +118,6 @@ local function index_activity(due, updated_at)
   end
 end
 -- end shared
--- shared: indexes
--- Scripts don't roll back: a key of a wrong type ends the script before its first write.
-local function damaged_index(...)
-  for _, index in ipairs({ ... }) do
-    local kind, name = redis.call('TYPE', index).ok, string.sub(index, #prefix + 1)
-    local wanted = name == 'events' and 'stream' or string.sub(name, 1, 12) == 'session_ids:' and 'hash' or 'zset'
-    if kind ~= wanted and kind ~= 'none' then
-      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a ' .. (wanted == 'zset' and 'sorted set' or wanted))
-    end
-  end
-end
--- end shared
 -- shared: increments
 -- Fields to write: activity, and what else is given; '' leaves a field as it is.
 local updated_at = math.max(now, entry.updated_at)
@@ -168,6 +156,18 @@ change('cost_status', cost_status)
 local fault, due = not is_stale and add_increments(), nil
 -- Functions that a turn mostly does without, as they cost: those of policies, and below those of who waits.
 if rule_count > 0 and not is_stale and not fault then
+-- shared: indexes
+-- Scripts don't roll back: a key of a wrong type ends the script before its first write.
+local function damaged_index(...)
+  for _, index in ipairs({ ... }) do
+    local kind, name = redis.call('TYPE', index).ok, string.sub(index, #prefix + 1)
+    local wanted = name == 'events' and 'stream' or string.sub(name, 1, 12) == 'session_ids:' and 'hash' or 'zset'
+    if kind ~= wanted and kind ~= 'none' then
+      return redis.error_reply('CORRUPT ' .. index .. ' is damaged: it is a ' .. kind .. ', not a ' .. (wanted == 'zset' and 'sorted set' or wanted))
+    end
+  end
+end
+-- end shared
 -- shared: policy
 -- A reset policy as text: mode, idle_ms, and four daily boundaries (ms), two before now and two after, as far as the mode
 -- needs them. A server clock outside them is an error: the caller's day is not ours.
@@ -215,15 +215,7 @@ end
 if fault then
   return fault
 end
--- shared: lane
--- The lane of a session key, as a place.
-local function lane_of(session_key)
-  return { hash = prefix .. 'turn:' .. session_key, queue = prefix .. 'queue:' .. session_key, index = prefix .. 'turns',
-    member = session_key }
-end
--- end shared
-local lane, seen_key = lane_of(session_key), prefix .. 'seen:' .. session_key
-local waiter = redis.call('LINDEX', lane.queue, 0)
+local seen_key, waiter = prefix .. 'seen:' .. session_key, redis.call('LINDEX', prefix .. 'queue:' .. session_key, 0)
 local done = (turn.message_id or '') ~= '' and { now, turn.message_id } or {}
 for field in pairs(turn.takes and turn or {}) do
   if string.sub(field, 1, 5) == 'also ' then
@@ -255,6 +247,13 @@ end
 remember((is_stale and 'stale ' or 'ended ') .. (turn.id_home or '') .. ' ' .. (turn.session_id or ''))
 local handed = ''
 if waiter then
+-- shared: lane
+-- The lane of a session key, as a place.
+local function lane_of(session_key)
+  return { hash = prefix .. 'turn:' .. session_key, queue = prefix .. 'queue:' .. session_key, index = prefix .. 'turns',
+    member = session_key }
+end
+-- end shared
 -- shared: wake
 -- Wake one who waits: a hint to begin again, dropped where an earlier one is unread.
 local function wake(waiter)
@@ -289,9 +288,9 @@ local function grant_next(place)
   redis.call('ZREM', place.index, place.member)
 end
 -- end shared
-  handed = grant_next(lane) and '1' or ''
+  handed = grant_next(lane_of(session_key)) and '1' or ''
 else
-  redis.call('UNLINK', lane.hash)
-  redis.call('ZREM', lane.index, session_key)
+  redis.call('UNLINK', prefix .. 'turn:' .. session_key)
+  redis.call('ZREM', prefix .. 'turns', session_key)
 end
 return { is_stale and 'stale' or 'ended', handed, turn.id_home or '', turn.session_id or '', reply }

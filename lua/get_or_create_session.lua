@@ -57,6 +57,33 @@ local call_id = string.sub(proposed_id, -12)
 if exists and (entry.session_id == proposed_id or entry.last_call == call_id) then
   return reply
 end
+-- shared: plain
+-- Whether the session plainly goes on, and until when: there is no mark on it, it is not due, and the caller
+-- is not in another day. Told without the functions that decide in all other cases, for to make them costs.
+local updated_at = math.max(now, entry.updated_at or 0)
+local is_plain, due = exists and entry.suspended ~= '1' and entry.resume_pending ~= '1' and not entry.expiry_finalized
+  and not entry.finalize_tries, nil
+if is_plain and policy_text ~= 'none' then
+  local idle_ms, day_began, day_ends = string.match(policy_text, '^%a+ (%d+) ?%d* ?(%d*) ?(%d*)')
+  local idle, before = idle_ms == '0' and math.huge or idle_ms + 1, tonumber(entry.updated_at)
+  day_began, day_ends = tonumber(day_began) or 0, tonumber(day_ends) or math.huge
+  is_plain = day_began <= now and day_began <= before and now < before + idle and updated_at < day_ends
+    and redis.call('TYPE', updated_at_index).ok == 'zset'
+  due = math.min(day_ends, updated_at + idle)
+end
+-- end shared
+-- The index that matters least comes first: if either is of a wrong type, the entry is as it was.
+if is_plain and not force_new then
+  if due then
+    redis.call('ZADD', expiry_index, due, session_key)
+  else
+    redis.call('ZREM', expiry_index, session_key)
+  end
+  redis.call('ZADD', updated_at_index, updated_at, session_key)
+  entry.updated_at, entry.version, entry.replica, entry.last_call = whole(updated_at), whole(entry.version + 1), replica, call_id
+  redis.call('HSET', entry_key, 'updated_at', entry.updated_at, 'version', entry.version, 'replica', replica, 'last_call', call_id)
+  return reply
+end
 -- shared: touch
 -- Index the entry under its new last activity, and when it is due, if ever; before the entry itself is
 -- written. The index that matters least comes first. (Redis writes whole numbers with all their digits.)
@@ -74,31 +101,6 @@ local function index_activity(due, updated_at)
   end
 end
 -- end shared
--- shared: plain
--- The entry as a message leaves it, with what else the call changes.
-local function touch(updated_at, ...)
-  entry.updated_at, entry.version, entry.replica = whole(updated_at), whole(entry.version + 1), replica
-  redis.call('HSET', entry_key, 'updated_at', entry.updated_at, 'version', entry.version, 'replica', replica, ...)
-end
--- Whether the session plainly goes on, and until when: there is no mark on it, it is not due, and the caller
--- is not in another day. Told without the functions that decide in all other cases, for to make them costs.
-local updated_at = math.max(now, entry.updated_at or 0)
-local is_plain, due = exists and entry.suspended ~= '1' and entry.resume_pending ~= '1', nil
-if is_plain and policy_text ~= 'none' then
-  local idle_ms, day_began, day_ends = string.match(policy_text, '^%a+ (%d+) ?%d* ?(%d*) ?(%d*)')
-  local idle, before = idle_ms == '0' and math.huge or idle_ms + 1, tonumber(entry.updated_at)
-  day_began, day_ends = tonumber(day_began) or 0, tonumber(day_ends) or math.huge
-  is_plain = day_began <= now and day_began <= before and now < before + idle and updated_at < day_ends
-    and redis.call('TYPE', updated_at_index).ok == 'zset'
-  due = math.min(day_ends, updated_at + idle)
-end
--- end shared
-if is_plain and not force_new then
-  entry.last_call = call_id
-  index_activity(due, updated_at)
-  touch(updated_at, 'last_call', call_id)
-  return reply
-end
 -- shared: policy
 -- A reset policy as text: mode, idle_ms, and four daily boundaries (ms), two before now and two after, as far as the mode
 -- needs them. A server clock outside them is an error: the caller's day is not ours.
@@ -253,10 +255,10 @@ if reason and reason ~= 'suspended' and is_leased(redis.call('ZSCORE', prefix ..
   reason = nil
 end
 if exists and not force_new and not reason then
-  entry.last_call = call_id
   index_activity(due_at(policy, updated_at), updated_at)
-  touch(updated_at, 'last_call', call_id)
-  return reply
+  redis.call('HSET', entry_key, 'updated_at', whole(updated_at), 'version', whole(entry.version + 1), 'replica', replica,
+    'last_call', call_id)
+  return redis.call('HGETALL', entry_key)
 end
 
 fault = damaged_index(active_index, prefix .. 'events', ids_of(proposed_id), exists and ids_of(entry.session_id) or nil)

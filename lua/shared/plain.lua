@@ -1,12 +1,8 @@
--- The entry as a message leaves it, with what else the call changes.
-local function touch(updated_at, ...)
-  entry.updated_at, entry.version, entry.replica = whole(updated_at), whole(entry.version + 1), replica
-  redis.call('HSET', entry_key, 'updated_at', entry.updated_at, 'version', entry.version, 'replica', replica, ...)
-end
 -- Whether the session plainly goes on, and until when: there is no mark on it, it is not due, and the caller
 -- is not in another day. Told without the functions that decide in all other cases, for to make them costs.
 local updated_at = math.max(now, entry.updated_at or 0)
-local is_plain, due = exists and entry.suspended ~= '1' and entry.resume_pending ~= '1', nil
+local is_plain, due = exists and entry.suspended ~= '1' and entry.resume_pending ~= '1' and not entry.expiry_finalized
+  and not entry.finalize_tries, nil
 if is_plain and policy_text ~= 'none' then
   local idle_ms, day_began, day_ends = string.match(policy_text, '^%a+ (%d+) ?%d* ?(%d*) ?(%d*)')
   local idle, before = idle_ms == '0' and math.huge or idle_ms + 1, tonumber(entry.updated_at)
