@@ -16,7 +16,7 @@ from benchmarks.workloads.resolve import MANY
 from redisstore.fields import to_ms
 
 STALE = MANY // 10
-PLAIN = 50_000
+PLAIN = 20_000
 MESSAGES = 3_000
 _STEM = "s"
 _AGE, _CUTOFF = timedelta(days=200), timedelta(days=90)
