@@ -21,6 +21,7 @@ from redisstore.keys import SessionId, SessionKey
 from redisstore.source import SessionSource
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
 LARGEST_NUMBER = 2**53 - 1
 """Lua's numbers are doubles; whole numbers beyond this would lose digits."""
 
@@ -38,12 +39,12 @@ COST = "estimated_cost_nanousd"
 
 def to_ms(moment: datetime) -> int:
     """Return an aware datetime as whole milliseconds since 1970, rounded down."""
-    return (moment - EPOCH) // timedelta(milliseconds=1)
+    return (moment - EPOCH) // _MS
 
 
 def from_ms(ms: int) -> datetime:
     """Return milliseconds since 1970 as a datetime in UTC."""
-    return EPOCH + timedelta(milliseconds=ms)
+    return EPOCH + ms * _MS
 
 
 def to_nanousd(usd: Decimal) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import secrets
 from collections.abc import Callable, Generator, Sequence
@@ -195,7 +196,7 @@ def new_token() -> str:
 
 def new_session_id(now: datetime) -> SessionId:
     """Return a session id: UTC time stamp and 12 random hex digits."""
-    return SessionId(f"{_stamp(int(now.timestamp()))}_{secrets.token_hex(6)}")
+    return SessionId(f"{_stamp(int(now.timestamp()))}_{os.urandom(6).hex()}")
 
 
 @lru_cache(maxsize=8)
