@@ -24,7 +24,7 @@ _TURNS_AT_A_TIME = 50
 """So many run at once, each on a session of its own; all end before one has to be renewed."""
 _STEM = "t"
 
-LANES = 100
+LANES = 50
 PROCESSES = 10
 WORK_MS = 100
 
