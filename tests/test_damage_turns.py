@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 import pytest
 import redis
 
-from redisstore import CorruptEntry, SessionId, SessionStore, StoreConfig, TurnLost
+from redisstore import (
+    CorruptEntry,
+    SessionId,
+    SessionResetPolicy,
+    SessionStore,
+    StoreConfig,
+    TurnLost,
+)
 from redisstore.calls.audit import Fault
 from redisstore.calls.leases import renew
 from tests.conftest import Sites
@@ -258,3 +266,32 @@ def test_sharers_in_several_partitions_are_marked_in_all_of_them(raw: redis.Redi
         }
         assert len(marks) == 1
         assert None not in marks
+
+
+@pytest.mark.parametrize("mode", ["none", "daily", "both"])
+@pytest.mark.parametrize("index", ["updated_at", "expiry", "turns", "fence"])
+def test_a_message_that_meets_an_index_of_a_wrong_type_leaves_all_as_it_was(
+    raw: redis.Redis, index: str, mode: Literal["none", "daily", "both"]
+) -> None:
+    config = StoreConfig(namespace="damaged", default_reset_policy=SessionResetPolicy(mode=mode))
+    with SessionStore(raw, config=config) as store:
+        store.get_or_create_session(source("idle"))
+        turn = begun(store, "busy", "m-1")
+        raw.delete(PREFIX + index)
+        raw.rpush(PREFIX + index, "not what it should be")
+        before = all_that_matters(raw)
+        calls: list[Callable[[], object]] = [lambda: begun(store, "idle", "m-2")]
+        if index != "fence":
+            calls.append(turn.end)
+        if index in {"updated_at", "expiry"}:
+            calls.append(lambda: store.get_or_create_session(source("idle")))
+        for call in calls:
+            with pytest.raises(CorruptEntry):
+                call()
+            assert all_that_matters(raw) == before
+
+
+def all_that_matters(raw: redis.Redis) -> dict[bytes, object]:
+    """What is stored, but for a fence drawn in vain, and what was noted of a turn given up."""
+    passing = tuple((PREFIX + kind).encode() for kind in ("fence", "op:"))
+    return {name: raw.dump(name) for name in raw.keys(PREFIX + "*") if not name.startswith(passing)}
