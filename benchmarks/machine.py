@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from benchmarks import without_python
+
 _NONE = "(not installed)"
 _PACKAGES = ("redisstore", "redis", "hiredis", "pydantic")
 
@@ -40,6 +42,7 @@ def machine() -> dict[str, str]:
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "packages": ", ".join(f"{name} {_version(name)}" for name in _PACKAGES),
         "compared": ", ".join(f"{name} {_version(name)}" for name in COMPARED),
+        "load without Python": without_python.version(),
         "load at the start": load(),
     }
 

@@ -20,6 +20,15 @@ def program() -> str | None:
     return next(filter(None, map(shutil.which, _PROGRAMS)), None)
 
 
+def version() -> str:
+    """Return what the program says of itself."""
+    found = program()
+    if found is None:
+        return "redis-benchmark is not installed"
+    done = subprocess.run([found, "--version"], capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
 def rate(server: Server, command: Sequence[object], *, requests: int, connections: int) -> float:
     """Return requests a second."""
     host, port = server.address
