@@ -21,7 +21,7 @@ _ROOT = Path(__file__).parent.parent
 RESULTS = _ROOT / "benchmarks" / "results.json"
 PAGE = _ROOT / "docs" / "benchmarks.md"
 PLOTS = _ROOT / "docs" / "plots"
-_REPETITIONS, _QUICK_REPETITIONS = 3, 2
+_REPETITIONS, _QUICK_REPETITIONS = 3, 1
 _QUICK_SCALE = 0.05
 
 
@@ -62,8 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help=f"{_QUICK_REPETITIONS} repetitions at scale {_QUICK_SCALE}",
+        help=f"{_QUICK_REPETITIONS} repetition at scale {_QUICK_SCALE}, to see that all works",
     )
+    parser.add_argument("--repetitions", type=int, choices=range(1, 10), metavar="1-9")
     parser.add_argument("--scale", type=_positive, help="multiply every size by this (default: 1)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results here")
     parser.add_argument(
@@ -95,7 +96,8 @@ def _measured(
     workloads = [one for one in WORKLOADS if not wanted.workload or one.name in wanted.workload]
     if any(one.needs_others for one in workloads) and missing():
         parser.error(f"{', '.join(missing())} not installed: see `make bench`, or --workload")
-    repetitions = _QUICK_REPETITIONS if wanted.quick else _REPETITIONS
+    usual = _QUICK_REPETITIONS if wanted.quick else _REPETITIONS
+    repetitions = wanted.repetitions or usual
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
         parts = len({one.label(b.name) for one in workloads for b in backends})

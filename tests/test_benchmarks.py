@@ -46,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def tiny_run(folder: Path) -> str:
-    size = ["--quick", "--scale", "0.005", "--backend", available()[0].name]
+    size = ["--repetitions", "2", "--scale", "0.005", "--backend", available()[0].name]
     files = ["--json", str(folder / "results.json"), "--markdown", str(folder / "page.md")]
     files += ["--plots", str(folder / "plots")]
     done = subprocess.run(
