@@ -294,4 +294,5 @@ def test_a_message_that_meets_an_index_of_a_wrong_type_leaves_all_as_it_was(
 def all_that_matters(raw: redis.Redis) -> dict[bytes, object]:
     """What is stored, but for a fence drawn in vain, and what was noted of a turn given up."""
     passing = tuple((PREFIX + kind).encode() for kind in ("fence", "op:"))
-    return {name: raw.dump(name) for name in raw.keys(PREFIX + "*") if not name.startswith(passing)}
+    names: list[bytes] = [*raw.scan_iter(PREFIX + "*")]
+    return {name: raw.dump(name) for name in names if not name.startswith(passing)}
