@@ -70,9 +70,10 @@ class Exchange:
         return replies
 
     def close(self) -> None:
-        """Disconnect what is idle; what is in use is when it comes back from a failure."""
-        while self._idle:
-            self._discard(self._idle.pop())
+        """Disconnect what is idle; a call that is under way ends as it would."""
+        with contextlib.suppress(IndexError):  # another thread may be at it too
+            while True:
+                self._discard(self._idle.pop())
 
     def _taken(self) -> Any:  # noqa: ANN401 - redis-py's connections share no type
         if self._process != os.getpid():
