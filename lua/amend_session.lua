@@ -20,8 +20,7 @@
 -- Errors    CORRUPT, STALE, LOST, CLOCKSKEW
 -- Example   redis-cli --eval lua/amend_session.lua '{redisstore}:' '{redisstore}:entry:agent:main:telegram:dm:42' , '' '' 0 '' '' '' '' '' 0 display_name Ada was_auto_reset ''
 
-local session_id = ARGV[1]
-local token, keep_ms, if_session_id, if_version, if_turn = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local session_id, token, keep_ms, if_session_id, if_version, if_turn = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local id_home, locked_for, rule_count, rules_at = ARGV[7], ARGV[8], tonumber(ARGV[9]), 10
 
 -- shared: names
@@ -223,6 +222,13 @@ local function policy_of(platform, chat_type)
 end
 -- end shared
 
+-- The display name is the chat's, all pieces of it, unless one is there, or that there is none.
+local name, piece = entry.chat_name, 2
+while name and entry['chat_name ' .. piece] do
+  name, piece = name .. entry['chat_name ' .. piece], piece + 1
+end
+entry.display_name = entry.display_name or not entry.no_display_name and name or nil
+entry.no_display_name = not entry.display_name and '1' or nil
 local changes, changed = {}, false
 for at = rules_at + 3 * rule_count, #ARGV, 2 do
   if entry[ARGV[at]] ~= (ARGV[at + 1] ~= '' and ARGV[at + 1] or nil) then
@@ -237,7 +243,6 @@ local fault = policy.skewed or changes.expiry_finalized and damaged_index(expiry
 if fault then
   return fault
 end
-
 local turn_key = prefix .. 'turn:' .. session_key
 local turn = goes_on and redis.pcall('HMGET', turn_key, 'token', 'fence', 'session_id', 'rebound', 'id_home', 'going_to') or {}
 local turn_goes_on = turn[2] and turn[3] == entry.session_id and not turn[4]
@@ -254,14 +259,12 @@ if goes_on then
     return { 'lock', turn[1], turn[2] }
   end
 end
-
 local function put(key, field, value)
   if value == '' then
     return redis.call('HDEL', key, field)
   end
   return redis.call('HSET', key, field, value)
 end
-
 local went_on = turn_goes_on and turn[1] or ''
 local unlock = went_on ~= '' and (turn[5] or '') ~= '' and entry.session_id or ''
 remember(went_on .. ' ' .. unlock)
@@ -286,8 +289,7 @@ if goes_on then
     redis.call('HSET', turn_key, 'session_id', session_id, 'id_home', id_home)
     redis.call('HDEL', turn_key, 'going_to')
   end
-  announce('switched', 'session_key', session_key, 'session_id', session_id, 'old_session_id', entry.session_id,
-    'reason', 'continued')
+  announce('switched', 'session_key', session_key, 'session_id', session_id, 'old_session_id', entry.session_id, 'reason', 'continued')
 end
 if changed or goes_on then
   redis.call('HSET', entry_key, 'version', whole(entry.version + 1))

@@ -3,6 +3,8 @@
 Absent means default, flags are ``1`` or absent, times are ms since 1970, money is in nano-dollars.
 The origin's fields stand beside the entry's own: its platform and chat type are the entry's unless
 ``origin_platform`` or ``origin_chat_type`` says otherwise; ``no_origin`` marks an entry without.
+The display name is the chat's unless it is there itself, or ``no_display_name`` is. Long texts of
+the origin are in pieces.
 Fields that are not listed here belong to another version; they are passed over and left alone.
 """
 
@@ -16,8 +18,9 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 from pydantic import BaseModel
 
 from redisstore.entry import ModelOverride, SessionEntry
-from redisstore.errors import CorruptEntry, EntryTooLarge, InvalidInput
+from redisstore.errors import CorruptEntry, InvalidInput
 from redisstore.keys import SessionId, SessionKey
+from redisstore.size import append_pieces, in_pieces
 from redisstore.source import SessionSource
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -128,7 +131,8 @@ _OVERRIDE: dict[str, tuple[str, _Kind]] = {
 }
 
 _OF_SCRIPTS = ("last_call", "id_home", "finalize_token", "finalize_tries", "finalize_error")
-FIELDS = ("version", *_OF_SCRIPTS, *_ENTRY, *_ORIGIN, *_ORIGIN_APART, *_OVERRIDE)
+_NO_DISPLAY_NAME = "no_display_name"
+FIELDS = ("version", *_OF_SCRIPTS, *_ENTRY, _NO_DISPLAY_NAME, *_ORIGIN, *_ORIGIN_APART, *_OVERRIDE)
 """Every field of the hash that this version knows; some are the scripts' own."""
 
 _ENTRY_PART, _ORIGIN_PART, _OVERRIDE_PART = range(3)
@@ -136,6 +140,7 @@ _READERS: dict[bytes, tuple[int, str, Callable[[bytes], Any]]] = {
     field.encode(): (part, attribute, kind.read)
     for part, fields in (
         (_ENTRY_PART, {**_ENTRY, "version": ("version", _NUMBER)}),
+        (_ENTRY_PART, {_NO_DISPLAY_NAME: (_NO_DISPLAY_NAME, _FLAG)}),
         (_ORIGIN_PART, {**_ORIGIN, **_ORIGIN_APART}),
         (_OVERRIDE_PART, _OVERRIDE),
     )
@@ -174,12 +179,14 @@ def decode_entry(session_key: SessionKey, redis_key: str, reply: Hash) -> Sessio
         CorruptEntry: a required field is missing or a value can't be what it should be.
     """
     values: tuple[dict[str, Any], dict[str, Any], dict[str, Any]] = ({}, {}, {})
-    raw_name = b""
+    raw_name, pieces = b"", []
     try:
         for raw_name, raw in pairs_of(reply):
             if raw_name in _READERS:
                 part, attribute, read = _READERS[raw_name]
                 values[part][attribute] = read(raw)
+            elif b" " in raw_name:
+                pieces.append((raw_name, raw.decode()))
     except (ValueError, OverflowError) as error:
         name = raw_name.decode(errors="backslashreplace")
         raise CorruptEntry(redis_key, f"field {name} can't be read: {error}") from error
@@ -187,6 +194,10 @@ def decode_entry(session_key: SessionKey, redis_key: str, reply: Hash) -> Sessio
     for required in _REQUIRED:
         if required not in entry:
             raise CorruptEntry(redis_key, f"field {required} is missing")
+    if pieces:
+        append_pieces(pieces, origin)
+    if not entry.pop(_NO_DISPLAY_NAME, False) and "chat_name" in origin:
+        entry.setdefault("display_name", origin["chat_name"])
     entry["session_key"] = session_key
     entry["origin"] = _decode_origin(origin, entry)
     if override:
@@ -219,9 +230,7 @@ def _decode_origin(origin: dict[str, Any], entry: Mapping[str, Any]) -> SessionS
 def encode_new(source: SessionSource) -> dict[str, str]:
     """Return the fields that a new entry takes from the source of its first message."""
     fields = {"platform": source.platform, "chat_type": source.chat_type}
-    if source.chat_name is not None:
-        fields["display_name"] = source.chat_name
-    fields.update(_written(source, _ORIGIN))
+    fields.update(in_pieces(_written(source, _ORIGIN)))
     return fields
 
 
@@ -231,7 +240,11 @@ def encode_entry(entry: SessionEntry) -> dict[str, str]:
     if entry.model_override is not None:
         fields.update(encode_override(entry.model_override))
     if entry.origin is not None:
-        fields.update(_written(entry.origin, _ORIGIN))
+        fields.update(in_pieces(_written(entry.origin, _ORIGIN)))
+        if entry.display_name == entry.origin.chat_name:
+            fields.pop("display_name", None)
+        elif entry.display_name is None:
+            fields[_NO_DISPLAY_NAME] = "1"
         if entry.origin.platform != entry.platform:
             fields["origin_platform"] = entry.origin.platform
         if entry.origin.chat_type != entry.chat_type:
@@ -246,6 +259,9 @@ def encode_changes(entry: SessionEntry, names: Iterable[str]) -> dict[str, str]:
     wanted = set(names)
     written = encode_entry(entry)
     fields = [field for field, (attribute, _) in _ENTRY.items() if attribute in wanted]
+    if "display_name" in wanted:
+        written[_NO_DISPLAY_NAME] = "" if "display_name" in written else "1"
+        fields.append(_NO_DISPLAY_NAME)
     if "model_override" in wanted:
         fields += _OVERRIDE
     return {field: written.get(field, "") for field in fields}
@@ -267,18 +283,6 @@ def _written(model: object, fields: Mapping[str, tuple[str, _Kind]]) -> Iterator
             raise InvalidInput(attribute, f"can't be stored: {error}") from error
         if text is not None:
             yield field, text
-
-
-def check_size(fields: Mapping[str, str], max_bytes: int) -> None:
-    """Refuse a set of fields whose names and values together are over the limit."""
-    if 4 * sum(map(len, (*fields, *fields.values()))) <= max_bytes:
-        return  # UTF-8 has at most 4 bytes a character
-    sizes = {name: len(name) + len(value.encode()) for name, value in fields.items()}
-    if (total := sum(sizes.values())) > max_bytes:
-        largest = max(sizes, key=sizes.__getitem__)
-        raise EntryTooLarge(
-            largest, f"takes {sizes[largest]} of {total} bytes, an entry may have {max_bytes}"
-        )
 
 
 def flatten(fields: Iterable[tuple[str, str]]) -> list[str]:

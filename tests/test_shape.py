@@ -17,7 +17,7 @@ PACKAGE = ROOT / "redisstore"
 
 LAYERS = (
     {"errors", "scripts", "server_info"},
-    {"text", "keys"},
+    {"text", "keys", "size"},
     {"source", "policy"},
     {"entry", "config"},
     {"fields"},

@@ -16,7 +16,7 @@ from tests.servers import Server
 
 SESSIONS = 10_000
 _ROWS_A_ROUND = 200
-_ROWS_A_CALL = 50
+_ROWS_A_CALL = 25
 Row = tuple[SessionEntry, dict[str, str]]
 
 

@@ -21,13 +21,13 @@ from redisstore.entry import ModelOverride, SessionEntry
 from redisstore.errors import InvalidInput
 from redisstore.fields import (
     Hash,
-    check_size,
     decode_entry,
     encode_new,
     encode_override,
     flatten,
 )
 from redisstore.keys import SessionKey
+from redisstore.size import check_size
 from redisstore.source import SessionSource, build_session_key
 from redisstore.text import checked_text
 
