@@ -9,13 +9,14 @@
 -- ARGV[3]  after_score   where the page before ended; '': begin with the newest
 -- ARGV[4]  after_member  likewise
 -- ARGV[5]  only          suspended, resume_pending or active: only such; '': all
+-- ARGV[6]  passed        how many more to pass over: pages that are asked for together
 -- Returns  score and member to go on after, '' and '' at the end; then for each session its key and either {field, value ...} or what is wrong with it
 -- Errors   CORRUPT (an index)
 -- Example  redis-cli --eval lua/list_sessions.lua '{redisstore}:' '{redisstore}:updated_at' , 10 '' '' '' ''
 
 local prefix, updated_at_index = KEYS[1], KEYS[2]
 local limit, active_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
-local after_score, after_member, only = ARGV[3] or '', ARGV[4] or '', ARGV[5] or ''
+local after_score, after_member, only, passed = ARGV[3] or '', ARGV[4] or '', ARGV[5] or '', tonumber(ARGV[6] or 0)
 local active_index = prefix .. 'active'
 
 -- shared: clock
@@ -57,6 +58,7 @@ if after_score ~= '' then
   end
 end
 
+first = first + passed
 local newest = redis.call('ZREVRANGE', updated_at_index, first, first + limit - 1, 'WITHSCORES')
 local page = { newest[#newest] or '', newest[#newest - 1] or '' }
 if #newest < 2 * limit then

@@ -267,3 +267,13 @@ def test_an_age_beyond_1970_removes_nothing(store: SessionStore, age: float) -> 
 def verdicts(store: SessionStore, entries: list[SessionEntry]) -> list[object]:
     found = {entry.session_key: verdict for entry, verdict in store.import_sessions(entries)}
     return [found[SessionKey(entry.session_key)] for entry in entries]
+
+
+@pytest.mark.parametrize("limit", [1, 7, 29, 30, 31, 100, None])
+def test_pages_that_are_asked_for_together_are_one_list(
+    open_store: OpenStore, limit: int | None
+) -> None:
+    store = open_store(list_page_size=3)
+    put(store, [aged(str(n), n * timedelta(minutes=1)) for n in range(60)])
+    listed = [entry.session_key for entry in store.list_sessions(limit=limit)]
+    assert listed == [key(str(n)) for n in range(60)][:limit]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import logging
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ from redisstore.keys import Partition, SessionKey
 Only: TypeAlias = Literal["suspended", "resume_pending", "active"]
 _log = logging.getLogger(__name__)
 _MOST_MINUTES = 1e9
+_MOST_PAGES = 10
+"""How many pages of a partition are asked for in one round trip."""
 _ONLY = ("suspended", "resume_pending", "active")
 
 
@@ -106,6 +109,14 @@ def lookup(context: Context, session_id: object) -> list[Call[SessionEntry | Non
     return [ask(home) for home in context.space.partitions]
 
 
+@dataclass(frozen=True, slots=True)
+class _Page:
+    score: str
+    member: bytes
+    entries: list[SessionEntry]
+    damaged: list[CorruptEntry]
+
+
 @dataclass(slots=True)
 class _Feed:
     """One partition's part of a list: what of its latest page is not yet yielded."""
@@ -115,6 +126,12 @@ class _Feed:
     member: bytes = b""
     ended: bool = False
     ready: deque[SessionEntry] = field(default_factory=deque)
+
+    def take(self, page: _Page) -> None:
+        """Put a page behind what is ready, without what has moved there from the one before."""
+        there = {entry.session_key for entry in self.ready}
+        self.ready.extend(entry for entry in page.entries if entry.session_key not in there)
+        self.score, self.member, self.ended = page.score, page.member, not page.score
 
     def next_in_line(self) -> tuple[float, int]:
         """Return what sorts this feed among the others: the newest next session goes first."""
@@ -158,13 +175,15 @@ def _merge(
     left = float("inf") if limit is None else limit
     while left > 0:
         while hungry:
-            pages = yield Ask([_page(feed, request) for feed in hungry])
-            for feed, page in zip(hungry, pages, strict=True):
-                feed.score, feed.member, feed.ended = page.score, page.member, not page.score
-                feed.ready.extend(page.entries)
+            together = _pages_together(left / len(feeds), request)
+            asked = [(feed, i) for feed in hungry for i in range(together)]
+            pages = yield Ask([_page(feed, request, i) for feed, i in asked])
+            for (feed, _), page in zip(asked, pages, strict=True):
+                feed.take(page)
+                yield from map(Found, page.damaged)
+            for feed in hungry:
                 if feed.ready:
                     heapq.heappush(queue, feed.next_in_line())
-                yield from map(Found, page.damaged)
             hungry = [feed for feed in hungry if not feed.ready and not feed.ended]
         if not queue:
             return
@@ -177,15 +196,15 @@ def _merge(
             hungry = [feed]
 
 
-@dataclass(frozen=True, slots=True)
-class _Page:
-    score: str
-    member: bytes
-    entries: list[SessionEntry]
-    damaged: list[CorruptEntry]
+def _pages_together(wanted: float, request: tuple[int, int | str, str]) -> int:
+    """Return how many pages hold a partition's share of what is wanted; else one."""
+    limit, _, only = request
+    if only or math.isinf(wanted):
+        return 1
+    return min(max(math.ceil(wanted / limit), 1), _MOST_PAGES)
 
 
-def _page(feed: _Feed, request: tuple[int, int | str, str]) -> Call[_Page]:
+def _page(feed: _Feed, request: tuple[int, int | str, str], number: int) -> Call[_Page]:
     limit, active_ms, only = request
     home = feed.home
 
@@ -201,7 +220,7 @@ def _page(feed: _Feed, request: tuple[int, int | str, str]) -> Call[_Page]:
                 page.damaged.append(damaged)
         return page
 
-    args = (limit, active_ms, feed.score, feed.member, only)
+    args = (limit, active_ms, feed.score, feed.member, only, number * limit)
     return Call("list_sessions", (home.prefix, home.updated_at), args, decode)
 
 

@@ -27,6 +27,8 @@ class SweepOperations(StoreBase):
     ) -> Iterator[SessionEntry]:
         """Yield sessions, newest first, fetched as you go: one round trip a page and partition.
 
+        With a ``limit`` and without ``only``, one for up to ten pages of each.
+
         ``active_minutes``: only those active within. ``only``: ``"suspended"``,
         ``"resume_pending"`` or ``"active"`` (held by a live process). What is touched meanwhile may
         be missed or repeated. An entry that can't be read goes to ``on_damaged`` instead.
