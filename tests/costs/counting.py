@@ -8,6 +8,7 @@ from collections import Counter
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import count
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -89,6 +90,9 @@ class _Count:
     def cost(self) -> Cost:
         """Carry the operation out once, to make connections and learn scripts, and once counted."""
         with ExitStack() as stack:
+            ids = _Ids()
+            stack.enter_context(patch("secrets.token_hex", lambda size: ids.next(size).hex()))
+            stack.enter_context(patch("os.urandom", ids.next))
             admin: Any = stack.enter_context(self.server.client())
             loop = stack.enter_context(closing(asyncio.new_event_loop()))
             store, self.scene.second = self._opened(stack, loop), self._opened(stack, loop)
@@ -150,6 +154,16 @@ class _Count:
             job_lease_ttl=200,
             **settings(self.kind),
         )
+
+
+class _Ids:
+    """Bytes of which no two end alike: where random ones do, sessions share an index."""
+
+    def __init__(self) -> None:
+        self._numbers = count(1)
+
+    def next(self, size: int) -> bytes:
+        return next(self._numbers).to_bytes(size, "big")
 
 
 def _stop_clock(store: Any) -> None:
