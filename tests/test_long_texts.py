@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import redis
@@ -90,7 +91,8 @@ def test_nothing_is_left_of_a_longer_text_that_an_import_replaced(raw: redis.Red
         assert (found.origin, found.display_name) == (origin, topic)
     sizes = [len(topic) for topic in topics]
     assert all(longer > shorter for longer, shorter in pairwise(sizes))
-    assert {name for name in raw.hkeys(PLACE + key("42")) if b" " in name} == {b"user_name 2"}
+    names: list[Any] = list(raw.hkeys(PLACE + key("42")))
+    assert {name for name in names if b" " in name} == {b"user_name 2"}
 
 
 def test_a_display_name_can_be_taken_away_and_given_back(raw: redis.Redis) -> None:
