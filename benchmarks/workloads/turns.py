@@ -7,12 +7,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import pairwise
+from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from benchmarks.server_time import ServerTime, quantile
-from benchmarks.sessions import chat_id, fill, now, source
-from benchmarks.workload import IDLE_POLICY, Bench, Measure, Repetition, Workload
+from benchmarks.sessions import chat_id, fill, layout, now, source
+from benchmarks.workload import IDLE_MINUTES, IDLE_POLICY, Bench, Measure, Repetition, Workload
 from redisstore import SessionSource, SessionStore
+from redisstore.calls.sessions import session_key_of
+from redisstore.fields import to_ms
 from tests.processes import Crew
 from tests.processes.crowd import Crowd, Served, by_lane
 from tests.processes.lanes import source_of
@@ -23,6 +27,10 @@ TURNS = 2_000
 _TURNS_AT_A_TIME = 50
 """So many run at once, each on a session of its own; all end before one has to be renewed."""
 _STEM = "t"
+_COMMANDS_OF_A_TURN = [
+    Path(__file__).with_name(f"{script}_commands.lua").read_text("utf-8")
+    for script in ("begin", "end")
+]
 
 LANES = 50
 PROCESSES = 10
@@ -54,10 +62,13 @@ class _Spent:
 class _Costs:
     """Single calls and turns on the same existing sessions, by turns, and what each has cost."""
 
-    def __init__(self, store: SessionStore, clock: ServerTime) -> None:
+    def __init__(self, store: SessionStore, server: Server, clock: ServerTime) -> None:
         self._store = store
         self._clock = clock
-        self.resolve, self.begin, self.end = _Spent(), _Spent(), _Spent()
+        client: Any = server.client()
+        self._bare = [client.register_script(text) for text in _COMMANDS_OF_A_TURN]
+        self._context, self._home = layout(store)
+        self.resolve, self.begin, self.end, self.bare = _Spent(), _Spent(), _Spent(), _Spent()
 
     def resolve_all(self, sources: Sequence[SessionSource]) -> None:
         self._clock.lap()
@@ -84,6 +95,19 @@ class _Costs:
                 self.end.add(started)
             self.end.lap(self._clock)
 
+    def bare_all(self, sources: Sequence[SessionSource], message: str) -> None:
+        """Let the commands of a begin and an end run, by scripts without any logic."""
+        due = to_ms(now() + timedelta(minutes=IDLE_MINUTES))
+        self._clock.lap()
+        for script in self._bare:
+            for number, each in enumerate(sources):
+                key = session_key_of(self._context, each, None)
+                named = (f"bare/{message}/{number}", f"{message}.{number}")
+                started = perf_counter()
+                script([self._home.prefix, self._home.entry(key)], [key, *named, due])
+                self.bare.add(started)
+        self.bare.lap(self._clock)
+
     def repetition(self) -> Repetition:
         turn_server = self.begin.server_us + self.end.server_us
         turn_client = quantile(
@@ -96,6 +120,8 @@ class _Costs:
             "begin_server_us": self.begin.server_us,
             "end_server_us": self.end.server_us,
             "server_factor": turn_server / self.resolve.server_us,
+            "bare_server_us": 2 * self.bare.server_us,
+            "bare_factor": 2 * self.bare.server_us / self.resolve.server_us,
             "resolve_client_us": resolve_client,
             "turn_client_us": turn_client,
             "client_factor": turn_client / resolve_client,
@@ -110,15 +136,17 @@ def _cost(bench: Bench) -> Iterator[Repetition]:
     with bench.server() as server, bench.store(server, IDLE_POLICY) as store:
         fill(server, store, _STEM, sessions, updated_at=now() - timedelta(hours=1))
         clock = ServerTime(server)
-        first = _Costs(store, clock)  # the server has the scripts from here on
+        first = _Costs(store, server, clock)  # the server has the scripts from here on
         first.resolve_all(sources[:1])
         first.turn_all(sources[:1], "first")
+        first.bare_all(sources[:1], "first")
         for repetition in range(bench.repetitions):
-            costs = _Costs(store, clock)
+            costs = _Costs(store, server, clock)
             for start in range(0, turns, at_a_time):
                 some = [sources[n % sessions] for n in range(start, start + at_a_time)]
                 costs.resolve_all(some)
                 costs.turn_all(some, f"{repetition}.{start}")
+                costs.bare_all(some, f"b{repetition}.{start}")
             yield costs.repetition()
 
 
@@ -201,7 +229,8 @@ COST = Workload(
     "A whole turn beside get_or_create_session",
     f"{TURNS:,} turns on {SESSIONS:,} existing sessions, each with a message id, three counters at"
     " the end and nobody waiting; as many calls of `get_or_create_session` on the same sessions,"
-    f" {_TURNS_AT_A_TIME} of these, then {_TURNS_AT_A_TIME} of those. One connection over loopback"
+    f" {_TURNS_AT_A_TIME} of these, then {_TURNS_AT_A_TIME} of those, then so many by two scripts"
+    " that do the commands of a begin and of an end and look at nothing. One connection over loopback"
     " TCP. Server time is EVALSHA's mean by `INFO commandstats`, client time the median, of a turn"
     " the sum of begin and end.",
     (
@@ -209,6 +238,8 @@ COST = Workload(
         Measure("begin_server_us", "server time of a turn's begin", "µs"),
         Measure("end_server_us", "server time of a turn's end", "µs"),
         Measure("server_factor", "turn / get_or_create_session", "x"),
+        Measure("bare_server_us", "scripts of a turn's commands without logic", "µs"),
+        Measure("bare_factor", "these / get_or_create_session", "x"),
         Measure("resolve_client_us", "client time of get_or_create_session", "µs"),
         Measure("turn_client_us", "client time of a turn", "µs"),
         Measure("client_factor", "the same ratio of client times", "x"),
