@@ -230,9 +230,9 @@ COST = Workload(
     f"{TURNS:,} turns on {SESSIONS:,} existing sessions, each with a message id, three counters at"
     " the end and nobody waiting; as many calls of `get_or_create_session` on the same sessions,"
     f" {_TURNS_AT_A_TIME} of these, then {_TURNS_AT_A_TIME} of those, then so many by two scripts"
-    " that do the commands of a begin and of an end and look at nothing. One connection over loopback"
-    " TCP. Server time is EVALSHA's mean by `INFO commandstats`, client time the median, of a turn"
-    " the sum of begin and end.",
+    " that do the commands of a begin and of an end and look at nothing. One connection over"
+    " loopback TCP. Server time is EVALSHA's mean by `INFO commandstats`, client time the median,"
+    " of a turn the sum of begin and end.",
     (
         Measure("resolve_server_us", "server time of get_or_create_session", "µs"),
         Measure("begin_server_us", "server time of a turn's begin", "µs"),
