@@ -26,8 +26,11 @@ _log = logging.getLogger(__name__)
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.5
 
-FAILURES = (rx.RedisError, rx.RedisClusterException, OSError, AttributeError)
-"""All that redis-py raises when a command fails; a time-out of asyncio is an ``OSError``.
+FAILURES_OF_A_LINE = (rx.RedisError, rx.RedisClusterException, OSError)
+"""What is raised where a line fails; a time-out of asyncio is an ``OSError``."""
+
+FAILURES = (*FAILURES_OF_A_LINE, AttributeError)
+"""All that redis-py's own clients raise when a command fails.
 
 When one call of an asyncio client has failed, it closes connections that others are about to write
 to, and these fail with an ``AttributeError``: their stream is ``None`` then.

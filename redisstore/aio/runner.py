@@ -18,12 +18,22 @@ from redisstore.calls.call import Ask, Call, Found, ItemT, Steps, Sweep, Wait, W
 from redisstore.calls.layout import Opening
 from redisstore.config import StoreConfig
 from redisstore.connect import AsyncClient, Connection, Lines
-from redisstore.retry import FAILURES, Attempts, tell_repeated, translated, worth_repeating
+from redisstore.errors import StoreUnavailable
+from redisstore.retry import (
+    FAILURES,
+    FAILURES_OF_A_LINE,
+    Attempts,
+    tell_repeated,
+    translated,
+    worth_repeating,
+)
 from redisstore.scripts import Library, library
 from redisstore.sync.runner import PAUSE_AFTER_FAILED_WAIT, SCAN_COUNT, UNSENT
 
 T = TypeVar("T")
 Execute: TypeAlias = Callable[..., Awaitable[Any]]
+_TO_BE_TAUGHT = ("NOSCRIPT", "NOLAYOUT")
+"""Answers of a server that has to be told the script, or the layout, first: no failures."""
 _log = logging.getLogger(__name__)
 
 
@@ -39,8 +49,9 @@ class AsyncRunner:
         self._config = config
         self._waiting: AsyncClient | None = None
         self._closed = asyncio.Event()
-        self._looks: set[asyncio.Lock] = set()
+        self._closings = 0
         self._execute: Execute = connection.client.execute_command
+        self._looks: set[asyncio.Lock] = set()
         # fakeredis has no connections.
         self._lines = Lines(connection.client, config) if connection.knows_shebang else None
 
@@ -170,6 +181,7 @@ class AsyncRunner:
     async def close(self) -> None:
         """Close the connections, and end watches."""
         self._closed.set()
+        self._closings += 1
         for look in tuple(self._looks):
             async with look:
                 continue  # no call of a watch is under way any more
@@ -210,12 +222,25 @@ class AsyncRunner:
     async def _reply(self, call: Call[Any], attempts: Attempts) -> Any:  # noqa: ANN401 - likewise
         failure: Exception | None = None
         if self._lines is not None:
+            closings = self._closings
             try:
-                return await self._send(call, self._lines.execute_command)
-            except FAILURES as error:
+                return await self._by_line(self._lines.execute_command, call, attempts)
+            except FAILURES_OF_A_LINE as error:
                 failure = worth_repeating(error, call.keys[0])
+            if closings != self._closings:
+                raise StoreUnavailable(f"{self.connection.label}: the store was closed meanwhile")
         send = partial(self._send, call, self._execute)
         return await self._repeat(send, call.keys[0], attempts, failure)
+
+    async def _by_line(self, execute: Execute, call: Call[Any], attempts: Attempts) -> Any:  # noqa: ANN401 - likewise
+        """Call as nearly all calls go: once, without a time-out of its own, for a line has one."""
+        try:
+            return await execute(*call.by_sha(self.library))
+        except rx.ResponseError as error:
+            if not str(error).startswith(_TO_BE_TAUGHT):
+                raise
+        async with asyncio.timeout(attempts.left()):
+            return await self._send(call, execute)
 
     async def _repeat(
         self,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis.asyncio
 from redis import exceptions as rx
@@ -24,67 +23,86 @@ _FIRST_KEY = 3
 class Lines:
     """Opens lines when they are needed, once for all who wait, and sends script calls over them.
 
-    They are no part of the client's pool. What fails here is for the client to repeat: it knows
-    how to find a slot that has moved, a new master, and a node that has come back.
+    They are no part of the client's pool, and each belongs to the event loop that opened it. What
+    fails here is for the client to repeat: it knows how to find a slot that has moved, and a new
+    master.
     """
 
     def __init__(self, client: AsyncClient, config: StoreConfig) -> None:
         self._client: Any = client
         self._clustered = isinstance(client, redis.asyncio.RedisCluster)
         self._longest = config.deadline
-        self._lines: dict[str, Line] = {}
-        self._opening: dict[str, asyncio.Task[Line]] = {}
+        self._of_loops: dict[asyncio.AbstractEventLoop, _LinesOfLoop] = {}
 
     async def execute_command(self, *command: str | bytes | int) -> Any:  # noqa: ANN401 - any reply
-        """Run EVALSHA or EVAL.
+        """Run EVALSHA or EVAL, within the deadline.
 
         Raises:
             redis.exceptions.RedisError: as redis-py does.
+            OSError: likewise; a time-out is one.
 
         """
-        server, connection = _ONLY, self._client.connection_pool.make_connection
-        if self._clustered:
-            server, connection = await self._node_of(command[_FIRST_KEY])
-        line = self._lines.get(server)
-        if line is None or not line.usable:
-            line = await self._opened(server, connection)
+        lines = self._of_loops.get(asyncio.get_running_loop()) or self._of_this_loop()
         try:
+            if not self._clustered:
+                line = lines.open.get(_ONLY)
+            else:
+                line = lines.open.get(await self._name_of_node(command[_FIRST_KEY]))
+            if line is None or not line.usable:
+                async with asyncio.timeout(self._longest):
+                    line = await self._opened(lines, command[_FIRST_KEY])
+                    return await line.send(command)
             return await line.send(command)
         except rx.ReadOnlyError:
-            line.close()  # what was the master is none any more
+            if line is not None:
+                line.close()  # what was the master is none any more
+            raise
+        except (rx.ConnectionError, rx.TimeoutError, OSError):
+            if self._clustered:
+                # The client's next call reads anew who serves which slots.
+                self._client._initialize = True  # noqa: SLF001 - nothing public asks for it
             raise
 
     async def close(self) -> None:
         """Close all lines of this event loop; calls that are under way fail."""
-        loop = asyncio.get_running_loop()
-        opening = [one for one in self._opening.values() if one.get_loop() is loop]
+        lines = self._of_loops.pop(asyncio.get_running_loop(), None)
+        if lines is None:
+            return
+        opening = tuple(lines.opening.values())
         for one in opening:
             one.cancel()
         await asyncio.gather(*opening, return_exceptions=True)
-        for line in self._lines.values():
-            if line.usable:
-                line.close()
-        self._lines.clear()
+        for line in lines.open.values():
+            line.close()
 
-    async def _node_of(self, key: Any) -> tuple[str, Callable[[], AbstractConnection]]:  # noqa: ANN401
+    def _of_this_loop(self) -> _LinesOfLoop:
+        for loop in tuple(self._of_loops):
+            if loop.is_closed():
+                self._of_loops.pop(loop, None)
+        return self._of_loops.setdefault(asyncio.get_running_loop(), _LinesOfLoop({}, {}))
+
+    async def _name_of_node(self, key: Any) -> str:  # noqa: ANN401 - as redis-py takes it
         if not self._client.nodes_manager.slots_cache:
             await self._client.initialize()
+        name: str = self._client.get_node_from_key(key).name
+        return name
+
+    def _connection_for(self, key: Any) -> tuple[str, AbstractConnection]:  # noqa: ANN401 - likewise
+        """Return a new connection to the server of a key, with the server's name."""
+        if not self._clustered:
+            pool = self._client.connection_pool
+            return _ONLY, pool.connection_class(**pool.connection_kwargs)
         node = self._client.get_node_from_key(key)
+        options = {**node.connection_kwargs, "retry": Retry(NoBackoff(), 0)}
+        return node.name, node.connection_class(**options)
 
-        def connection() -> AbstractConnection:
-            made: AbstractConnection = node.connection_class(
-                **{**node.connection_kwargs, "retry": Retry(NoBackoff(), 0)}
-            )
-            return made
-
-        return node.name, connection
-
-    async def _opened(self, server: str, connection: Callable[[], AbstractConnection]) -> Line:
-        opening = self._opening.get(server)
-        if opening is None or opening.get_loop() is not asyncio.get_running_loop():
-            opening = asyncio.create_task(self._open(server, connection()))
+    async def _opened(self, lines: _LinesOfLoop, key: Any) -> Line:  # noqa: ANN401 - likewise
+        server, connection = self._connection_for(key)
+        opening = lines.opening.get(server)
+        if opening is None:
+            opening = asyncio.create_task(self._open(lines, server, connection))
             opening.add_done_callback(_heard)
-            self._opening[server] = opening
+            lines.opening[server] = opening
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -92,16 +110,23 @@ class Lines:
                 raise rx.ConnectionError("the store was closed") from None
             raise
 
-    async def _open(self, server: str, connection: AbstractConnection) -> Line:
+    async def _open(self, lines: _LinesOfLoop, server: str, connection: AbstractConnection) -> Line:
         try:
             async with asyncio.timeout(self._longest):
-                self._lines[server] = line = await open_line(connection, self._longest)
+                lines.open[server] = line = await open_line(connection, self._longest)
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
         finally:
-            del self._opening[server]
+            del lines.opening[server]
         return line
+
+
+class _LinesOfLoop(NamedTuple):
+    """What an event loop has: lines, and those that are being opened, by the server's name."""
+
+    open: dict[str, Line]
+    opening: dict[str, asyncio.Task[Line]]
 
 
 def _is_cancelled(task: asyncio.Task[Any] | None) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.connect.login import SECRET
-from tests.servers import Cluster, Server
+from tests.servers import BACKEND_NAMES, Cluster, Server, require
 
 
 @pytest.fixture(scope="package")
@@ -20,3 +20,15 @@ def server() -> Iterator[Server]:
 def cluster() -> Iterator[Cluster]:
     with Cluster("valkey-9.1") as running:
         yield running
+
+
+@pytest.fixture(scope="module", params=BACKEND_NAMES)
+def open_server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    with Server(require(request.param)) as running:
+        yield running
+
+
+@pytest.fixture
+def empty(open_server: Server) -> Server:
+    open_server.client().flushall()
+    return open_server

@@ -9,6 +9,7 @@ from typing import Any
 import redis.asyncio
 from redis import exceptions as rx
 
+from redisstore import AsyncSessionStore
 from redisstore.config import StoreConfig
 from redisstore.connect import AsyncClient, Connection, connect, connect_async
 
@@ -57,3 +58,8 @@ async def eventually(client: AsyncClient, key: str) -> object:
         except rx.RedisError:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.05)
+
+
+def of(url: str, **settings: Any) -> AsyncSessionStore:
+    """Open an asyncio store whose connections are told by their name, `redisstore-lines`."""
+    return AsyncSessionStore.from_url(config=StoreConfig(url=url, replica="lines", **settings))

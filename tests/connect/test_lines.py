@@ -3,35 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from redis import exceptions as rx
 from redis.asyncio.connection import Connection
 
-from redisstore import AsyncSessionStore, CorruptEntry, StoreConfig
+from redisstore import CorruptEntry, StoreUnavailable
 from redisstore.connect.line import Line, open_line
+from tests.connect.connections import of
 from tests.entries import key, source
-from tests.servers import BACKEND_NAMES, HOST, FaultyProxy, Server, require, wait_until
+from tests.servers import HOST, FaultyProxy, Server, wait_until
 
 PEOPLE = 64
-
-
-@pytest.fixture(scope="module", params=BACKEND_NAMES)
-def open_server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    with Server(require(request.param)) as running:
-        yield running
-
-
-def of(url: str, **settings: Any) -> AsyncSessionStore:
-    return AsyncSessionStore.from_url(config=StoreConfig(url=url, replica="lines", **settings))
-
-
-@pytest.fixture
-def empty(open_server: Server) -> Server:
-    open_server.client().flushall()
-    return open_server
 
 
 async def line_to(server: Server, patience: float = 5.0) -> Line:
@@ -215,6 +199,36 @@ async def test_closing_in_the_middle_of_an_opening_leaves_nothing_behind(empty: 
         await asyncio.sleep(0.05)
         await store.close()
         proxy.pass_through()
-        assert await asking is None  # asked once more, by the client's own way
-        await store.close()
+        with pytest.raises(StoreUnavailable, match="closed meanwhile"):
+            await asking
         await asyncio.to_thread(wait_until, lambda: proxy.connections == 0)
+
+
+async def test_a_call_into_a_line_that_has_ended_is_told_at_once(empty: Server) -> None:
+    line = await line_to(empty)
+    assert await line.send(("PING",)) == b"PONG"
+    line.close()
+    with pytest.raises(rx.ConnectionError, match="closed"):
+        await line.send(("PING",))
+
+
+async def test_a_line_that_goes_on_answering_is_kept_and_who_waits_too_long_is_told(
+    empty: Server,
+) -> None:
+    with FaultyProxy((HOST, empty.port)) as proxy:
+        quick = Connection(host=HOST, port=proxy.address[1], protocol=2, socket_timeout=0.2)
+        line = await open_line(quick, 0.5)
+        proxy.hang()
+        first, second, third, last = (line.send(("PING",)) for _ in range(4))
+        for answered in (first, second, third):
+            await asyncio.sleep(0.15)  # longer than the patience, in all
+            line.data_received(b"+PONG\r\n")
+            assert await answered == b"PONG"
+        await asyncio.sleep(0.1)
+        with pytest.raises(rx.TimeoutError, match=r"within 0\.5 s"):
+            await last
+        assert line.usable
+        line.data_received(b"+PONG\r\n")  # the late answer is nobody else's
+        proxy.pass_through()
+        assert line.usable
+        line.close()
