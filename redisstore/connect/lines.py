@@ -43,11 +43,12 @@ class Lines:
 
         """
         lines = self._of_loops.get(asyncio.get_running_loop()) or self._of_this_loop()
+        line: Line | None = None
         try:
-            if not self._clustered:
-                line = lines.open.get(_ONLY)
-            else:
-                line = lines.open.get(await self._name_of_node(command[_FIRST_KEY]))
+            server = _ONLY
+            if self._clustered:
+                server = await self._name_of_node(command[_FIRST_KEY])
+            line = lines.open.get(server)
             if line is None or not line.usable:
                 async with asyncio.timeout(self._longest):
                     line = await self._opened(lines, command[_FIRST_KEY])
