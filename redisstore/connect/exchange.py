@@ -1,6 +1,6 @@
 """Script calls of threads, each over a connection of redis-py that is nobody else's meanwhile.
 
-The connections are those that a pool makes, but no part of it: fetching one there and putting it
+The connections are such as a pool makes, but no part of it: fetching one there and putting it
 back takes half as long as the call itself. So does what else ``execute_command`` of redis-py does:
 it looks for options, callbacks and caches that a script call has none of.
 """
@@ -12,21 +12,21 @@ import os
 import threading
 from collections import deque
 from collections.abc import Sequence
+from queue import Empty, SimpleQueue
 from typing import Any
+from weakref import WeakSet
 
 import redis
 from redis import exceptions as rx
 
 from redisstore.connect.connection import Command, Connection, SyncClient, packed
 
-_ROOM = object()
-"""Found where there is no idle connection, but another may be made."""
-
 
 class Exchange:
     """Sends commands and returns their replies; at most ``most`` threads at once, others wait.
 
     The connection that was used last is used next, so there are as many as there were threads.
+    Who has to wait is served first come, first served: what comes back goes to the first of them.
     """
 
     def __init__(self, pool: Any, *, most: int, patience: float) -> None:  # noqa: ANN401 - redis-py's pools share no type
@@ -38,9 +38,10 @@ class Exchange:
     def _begin(self) -> None:
         self._process = os.getpid()
         self._idle: deque[Any] = deque()
-        self._made = 0
-        self._waiting = 0
-        self._returned = threading.Condition()
+        # Weak: what a signal's handler tore out of a call is collected, and its place is free.
+        self._live: WeakSet[Any] = WeakSet()
+        self._waiting: deque[SimpleQueue[Any]] = deque()
+        self._handing_over = threading.RLock()
 
     def execute_command(self, *command: str | bytes | int) -> Any:  # noqa: ANN401 - any reply
         """Run one command; raises what redis-py raises."""
@@ -48,11 +49,11 @@ class Exchange:
         try:
             connection.send_packed_command([packed(command)])
             reply = connection.read_response()
-        except rx.ResponseError:
-            self._put_back(connection)
-            raise
-        except BaseException:
-            self._given_up(connection)
+        except BaseException as error:
+            if isinstance(error, rx.ResponseError) and not isinstance(error, rx.ReadOnlyError):
+                self._put_back(connection)
+            else:
+                self._given_up(connection)
             raise
         self._put_back(connection)
         return reply
@@ -66,59 +67,91 @@ class Exchange:
         except BaseException:
             self._given_up(connection)
             raise
-        self._put_back(connection)
+        if any(isinstance(reply, rx.ReadOnlyError) for reply in replies):
+            self._given_up(connection)
+        else:
+            self._put_back(connection)
         return replies
 
     def close(self) -> None:
-        """Disconnect what is idle; a call that is under way ends as it would."""
-        with contextlib.suppress(IndexError):  # another thread may be at it too
-            while True:
-                self._discard(self._idle.pop())
+        """Disconnect what is idle, and what is in use as soon as its call has ended."""
+        self._live = WeakSet()
+        self._drop_idle()
 
     def _taken(self) -> Any:  # noqa: ANN401 - redis-py's connections share no type
         if self._process != os.getpid():
             self._begin()  # after a fork the connections are the parent's
+        if not self._waiting:
+            with contextlib.suppress(IndexError):
+                return self._idle.pop()
+        connection = self._awaited()
         try:
-            return self._idle.pop()
-        except IndexError:
-            return self._made_or_awaited()
+            connection.connect()  # only this asks a sentinel where the master is
+        except BaseException:
+            self._given_up(connection)
+            raise
+        return connection
 
-    def _made_or_awaited(self) -> Any:  # noqa: ANN401 - likewise
-        with self._returned:
-            self._waiting += 1
-            try:
-                found = self._returned.wait_for(self._found, self._patience)
-            finally:
-                self._waiting -= 1
-        if not found:
-            raise rx.MaxConnectionsError("No connection available.")
-        return self._pool.make_connection() if found is _ROOM else found
+    def _awaited(self) -> Any:  # noqa: ANN401 - likewise
+        own: SimpleQueue[Any] = SimpleQueue()
+        try:
+            with self._handing_over:
+                self._waiting.append(own)
+                self._hand_over()
+            return own.get(timeout=self._patience)
+        except BaseException as error:
+            with self._handing_over:
+                self._hand_over()  # places of what was lost are free without a word
+                with contextlib.suppress(ValueError):
+                    self._waiting.remove(own)
+            if not isinstance(error, Empty):
+                if not own.empty():
+                    self._put_back(own.get())
+                raise
+            if own.empty():
+                raise rx.MaxConnectionsError("No connection available.") from None
+            return own.get()
 
-    def _found(self) -> Any:  # noqa: ANN401 - likewise
+    def _hand_over(self) -> None:
+        """Give those who wait, the first one first, what is idle or may be made."""
+        with self._handing_over:
+            while self._waiting and (connection := self._idle_or_made()) is not None:
+                self._waiting[0].put(connection)
+                self._waiting.popleft()
+
+    def _idle_or_made(self) -> Any:  # noqa: ANN401 - likewise
         with contextlib.suppress(IndexError):
             return self._idle.pop()
-        if self._made < self._most:
-            self._made += 1
-            return _ROOM
-        return None
+        if len(self._live) >= self._most:
+            return None
+        # The pool would count what it makes, and keep it, for ever.
+        connection = self._pool.connection_class(**self._pool.connection_kwargs)
+        self._live.add(connection)
+        return connection
 
     def _put_back(self, connection: Any) -> None:  # noqa: ANN401 - likewise
+        # First this, then the looks: who closes or waits looks for it after having said so.
         self._idle.append(connection)
-        # Whoever waits has counted itself before it looked, so either it saw this or is seen here.
-        if self._waiting:
-            with self._returned:
-                self._returned.notify()
+        if connection not in self._live:
+            self._drop_idle()  # closed meanwhile
+        elif self._waiting:
+            self._hand_over()
 
     def _given_up(self, connection: Any) -> None:  # noqa: ANN401 - likewise
         """Drop a connection that may still get a reply, and the idle ones: they would fail next."""
-        self._discard(connection)
-        self.close()
+        self._disconnect(connection)
+        self._drop_idle()
 
-    def _discard(self, connection: Any) -> None:  # noqa: ANN401 - likewise
+    def _drop_idle(self) -> None:
+        for _ in range(len(self._idle)):  # not those that come meanwhile
+            with contextlib.suppress(IndexError):  # another thread may be at it too
+                self._disconnect(self._idle.popleft())
+        if self._waiting:
+            self._hand_over()
+
+    def _disconnect(self, connection: Any) -> None:  # noqa: ANN401 - likewise
+        self._live.discard(connection)
         connection.disconnect()
-        with self._returned:
-            self._made -= 1
-            self._returned.notify()
 
 
 def exchange_for(connection: Connection[SyncClient], patience: float) -> Exchange | None:

@@ -17,7 +17,7 @@ from redisstore import SessionStore, StoreConfig
 from redisstore.connect import adopt, connect, exchange_for
 from redisstore.connect.exchange import Exchange
 from tests.entries import key, source
-from tests.servers import HOST, FaultyProxy, Server, require
+from tests.servers import HOST, FaultyProxy, Server, require, wait_until
 
 NAME = "redisstore-threads"
 
@@ -104,6 +104,109 @@ def test_a_call_that_was_broken_off_leaves_no_reply_to_the_next(open_server: Ser
     with pytest.raises(KeyboardInterrupt):
         on.execute_command("ECHO", "lost")
     assert on.execute_command("ECHO", "after") == b"after"
+
+
+def test_places_of_connections_that_got_lost_are_free(open_server: Server) -> None:
+    on = exchange(open_server.url(), most=1, patience=0.1)
+    for _ in range(5):
+        on._taken()  # and an exception of a signal's handler before it is used
+    taken = on._taken()
+    with pytest.raises(rx.MaxConnectionsError):
+        on.execute_command("PING")
+    del taken
+    assert on.execute_command("PING") == b"PONG"
+    on.close()
+
+
+def test_threads_are_served_in_the_order_they_came_in(open_server: Server) -> None:
+    on = exchange(open_server.url(), most=1, patience=30.0)
+    held = on._taken()
+    served: list[int] = []
+
+    def ask(number: int) -> None:
+        connection = on._taken()
+        served.append(number)
+        on._put_back(connection)
+
+    threads: list[threading.Thread] = []
+    for number in range(16):
+        threads.append(threading.Thread(target=ask, args=(number,)))
+        threads[-1].start()
+        wait_until(lambda: len(on._waiting) == len(threads))
+    on._put_back(held)
+    for thread in threads:
+        thread.join()
+    assert served == [*range(16)]
+    on.close()
+
+
+def test_connections_that_are_cut_leave_nothing_behind(open_server: Server) -> None:
+    with FaultyProxy((HOST, open_server.port)) as proxy:
+        kinds: list[Any] = [redis.ConnectionPool, redis.BlockingConnectionPool]
+        for kind in kinds:
+            pool = kind(host=HOST, port=proxy.address[1], max_connections=5)
+            on = exchange_for(adopt(redis.Redis(connection_pool=pool), config("")), 5.0)
+            assert on is not None
+            for _ in range(50):
+                proxy.drop_replies(1)
+                with pytest.raises(rx.ConnectionError):
+                    on.execute_command("EVAL", "return 1", 0)
+            assert on.execute_command("EVAL", "return 1", 0) == 1
+            assert not getattr(pool, "_connections", None)
+            assert not getattr(pool, "_created_connections", None)
+            on.close()
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_who_became_a_replica_is_left(*, at_once: bool) -> None:
+    with Server(require("redis-8.2")) as server:
+        on = exchange(server.url())
+        assert on.execute_command("SET", "key", "1") == b"OK"
+        (before,) = on._idle
+        server.ask("REPLICAOF", HOST, "1")
+        if at_once:
+            (reply,) = on.execute_all([("SET", "key", "2")])
+            assert isinstance(reply, rx.ReadOnlyError)
+        else:
+            with pytest.raises(rx.ReadOnlyError):
+                on.execute_command("SET", "key", "2")
+        assert not on._idle
+        server.ask("REPLICAOF", "NO", "ONE")
+        assert on.execute_command("SET", "key", "3") == b"OK"
+        assert before not in on._idle
+        on.close()
+
+
+def test_a_call_under_way_while_closing_leaves_no_connection(open_server: Server) -> None:
+    before = connections(open_server)
+    on = exchange(open_server.url())
+    client: Any = open_server.client()
+    blocked = threading.Thread(target=lambda: on.execute_command("BLPOP", "end", 30))
+    blocked.start()
+    wait_until(lambda: any(one["cmd"] == "blpop" for one in client.client_list()))
+    on.close()
+    assert connections(open_server) == before + 1
+    client.rpush("end", "1")
+    blocked.join()
+    wait_until(lambda: connections(open_server) == before)
+    assert on.execute_command("PING") == b"PONG"
+    on.close()
+
+
+def test_giving_up_ends_though_others_put_back_meanwhile(open_server: Server) -> None:
+    on = exchange(open_server.url())
+    first, second, third = (on._taken() for _ in range(3))
+    on._put_back(second)
+    disconnect = second.disconnect
+
+    def put_back_another() -> None:
+        on._put_back(third)
+        disconnect()
+
+    second.disconnect = put_back_another
+    on._given_up(first)
+    assert [*on._idle] == [third]
+    on.close()
 
 
 def test_a_failure_takes_the_idle_connections_along(open_server: Server) -> None:

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from redis import exceptions as rx
 
+from redisstore import SessionStore
 from redisstore.connect import connect, connect_async
 from tests.connect.connections import config, eventually
 from tests.connect.crowd import check_that_tasks_wait, check_that_threads_wait
 from tests.connect.login import QUOTED, SECRET
+from tests.entries import key, source
 from tests.servers import SentinelSetup, Server, wait_until
 
 
@@ -42,6 +44,16 @@ async def test_sentinels_lead_to_the_present_master() -> None:
         finally:
             client.close()
             await async_client.aclose()
+
+
+def test_a_store_of_threads_follows_the_master() -> None:
+    with SentinelSetup("valkey-9.1") as setup:
+        patient = config(setup.url(), socket_timeout=10, deadline=60)
+        with SessionStore.from_url(config=patient) as store:
+            assert store.get_or_create_session(source("1")).session_key == key("1")
+            assert setup.master.info("keyspace")
+            setup.fail_master()
+            assert store.get_or_create_session(source("2")).session_key == key("2")
 
 
 def test_sentinels_have_a_login_of_their_own() -> None:
