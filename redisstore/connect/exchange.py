@@ -82,8 +82,10 @@ class Exchange:
         if self._process != os.getpid():
             self._begin()  # after a fork the connections are the parent's
         if not self._waiting:
-            with contextlib.suppress(IndexError):
+            try:
                 return self._idle.pop()
+            except IndexError:
+                pass  # a context manager takes longer than all the rest here
         connection = self._awaited()
         try:
             connection.connect()  # only this asks a sentinel where the master is
