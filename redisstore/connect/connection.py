@@ -19,8 +19,11 @@ ClientT = TypeVar("ClientT")
 
 
 def packed(command: Command) -> bytes:
-    """Return a command as it goes over the wire."""
-    parts: Any = command  # hiredis' stub knows tuples of one only
+    """Return a command as it goes over the wire.
+
+    Numbers are written out here: hiredis 3.5 crashes where a signal's handler raises while it does.
+    """
+    parts: Any = tuple([str(part) if type(part) is int else part for part in command])
     raw: bytes = hiredis.pack_command(parts)
     return raw
 
