@@ -24,7 +24,6 @@ from redisstore.retry import (
     FAILURES_OF_A_LINE,
     Attempts,
     tell_repeated,
-    translated,
     worth_repeating,
 )
 from redisstore.scripts import Library, library
@@ -149,8 +148,7 @@ class AsyncRunner:
         try:
             await interruptible(blocking, wait.seconds + self._config.socket_timeout)
         except FAILURES as error:
-            if final := translated(error, wait.key):
-                raise final from error
+            worth_repeating(error, wait.key)
             _log.warning("a wait was cut short: %s", error)
             await asyncio.sleep(min(wait.seconds, PAUSE_AFTER_FAILED_WAIT))
 

@@ -22,7 +22,7 @@ from redisstore.calls.call import Ask, Call, Found, ItemT, Steps, Sweep, Wait, W
 from redisstore.calls.layout import Opening
 from redisstore.config import StoreConfig
 from redisstore.connect import Command, Connection, SyncClient, exchange_for
-from redisstore.retry import FAILURES, Attempts, tell_repeated, translated, worth_repeating
+from redisstore.retry import FAILURES, Attempts, tell_repeated, worth_repeating
 from redisstore.scripts import Library, library
 
 T = TypeVar("T")
@@ -183,8 +183,7 @@ class Runner:
         return client.connection_pool
 
     def _wait_failed(self, wait: Wait, error: Exception) -> None:
-        if final := translated(error, wait.key):
-            raise final from error
+        worth_repeating(error, wait.key)
         _log.warning("a wait was cut short: %s", error)
         if isinstance(self._waiting, redis.RedisCluster):
             # Waits bypass what keeps its map of the Cluster up to date.
