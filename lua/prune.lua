@@ -128,9 +128,16 @@ local last = math.min(skip + limit, stale) - 1
 local members = last >= skip and call('ZRANGE', updated_at_index, skip, last) or {}
 local scanned, more = #members, stale > skip + limit
 
--- What an index says of each member. One without any need not be asked.
+-- An index without any member need not be asked, nor is there anything to take out of it.
+local present = {}
+for _, index in ipairs(scanned > 0 and { updated_at_index, expiry_index, active_index, turns_index } or {}) do
+  if call('EXISTS', index) == 1 then
+    present[#present + 1], present[index] = index, true
+  end
+end
+-- What an index says of each member.
 local function scores(index)
-  return scanned > 0 and call('EXISTS', index) == 1 and call('ZMSCORE', index, unpack(members)) or {}
+  return present[index] and call('ZMSCORE', index, unpack(members)) or {}
 end
 local lapses, leases = scores(active_index), scores(turns_index)
 
@@ -191,10 +198,8 @@ else
     end
   end
   if #gone > 0 then
-    for _, index in ipairs({ updated_at_index, expiry_index, active_index, turns_index }) do
-      if call('EXISTS', index) == 1 then
-        call('ZREM', index, unpack(gone))
-      end
+    for _, index in ipairs(present) do
+      call('ZREM', index, unpack(gone))
     end
   end
   if #others > 0 then

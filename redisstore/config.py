@@ -66,8 +66,8 @@ class StoreConfig(BaseSettings):
 
     session_store_max_age_days: int = DEFAULT_MAX_AGE_DAYS
     """Days without activity after which a prune removes an entry; 0 or less: never."""
-    prune_batch_size: Annotated[int, Field(ge=1, le=1000)] = 50
-    list_page_size: Annotated[int, Field(ge=1, le=1000)] = 100
+    prune_batch_size: Annotated[int, Field(ge=1, le=1000)] = 15
+    list_page_size: Annotated[int, Field(ge=1, le=1000)] = 50
     process_hold_ttl: Annotated[float, Field(ge=1, le=LONGEST_HOLD_TTL)] = 120.0
 
     turn_lease_ttl: Annotated[float, Field(ge=1, le=LONGEST_LEASE_TTL)] = 30.0

@@ -29,7 +29,7 @@ from redisstore.keys import Partition, SessionKey
 Only: TypeAlias = Literal["suspended", "resume_pending", "active"]
 _log = logging.getLogger(__name__)
 _MOST_MINUTES = 1e9
-_MOST_PAGES = 10
+_MOST_PAGES = 20
 """How many pages of a partition are asked for in one round trip."""
 _ONLY = ("suspended", "resume_pending", "active")
 
