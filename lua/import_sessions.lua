@@ -33,6 +33,17 @@ local function is_whole(text)
   return text and #text <= 16 and string.find(text, '^%d+$') ~= nil
 end
 -- end shared
+-- shared: read
+-- What a command says, or nothing where the key is of another type: it was damaged by hand. Any other error, of permissions
+-- say, is not an answer: it ends the script.
+local function read(...)
+  local answer = redis.pcall(...)
+  if type(answer) == 'table' and answer.err then
+    return not string.find(answer.err, '^WRONGTYPE') and redis.call(...) or nil
+  end
+  return answer
+end
+-- end shared
 -- shared: replay
 -- A call that is repeated with its token gets its first answer again and changes nothing.
 local op_key = prefix .. 'op:' .. token
@@ -187,72 +198,83 @@ if fault then
   return fault
 end
 
-local function verdict(entry_key, updated_at)
-  if updated_at > now + TEN_YEARS_MS then
-    return 'future'
+-- All is read before the first write: a read that the server refuses leaves everything as it was.
+local rows, verdicts, planned = {}, {}, {}
+-- What is stored of a session, or planned for it by a row before; nothing where it is damaged.
+local function stored_of(session_key)
+  if planned[session_key] then
+    return planned[session_key]
   end
-  local stored = redis.pcall('HMGET', entry_key, 'updated_at', 'version', 'session_id')
-  if type(stored) ~= 'table' or stored.err then
-    return 'damaged'
-  elseif not stored[1] and not stored[3] then
-    return redis.call('EXISTS', entry_key) == 0 and 'created' or 'damaged', 1
-  elseif not is_whole(stored[1]) or not is_whole(stored[2]) or not stored[3] then
-    return 'damaged'
-  elseif tonumber(stored[1]) >= updated_at then
-    return 'kept'
+  local entry_key = prefix .. 'entry:' .. session_key
+  local stored = read('HMGET', entry_key, 'updated_at', 'version', 'session_id')
+  if stored and not stored[1] and not stored[3] then
+    return redis.call('EXISTS', entry_key) == 0 and { updated_at = -1, version = 0 } or nil
+  elseif stored and is_whole(stored[1]) and is_whole(stored[2]) and stored[3] then
+    return { updated_at = tonumber(stored[1]), version = stored[2], session_id = stored[3] }
   end
-  return 'updated', stored[2] + 1, stored[3]
+end
+-- The fields that are further parts of long texts, among fields and their values.
+local function parts_of(flat)
+  local parts = {}
+  for i = 1, #flat, 2 do
+    parts[#parts + 1] = string.find(flat[i], '^[%l_]+ %d+$') and flat[i] or nil
+  end
+  return parts
 end
 
-local rows, verdicts = {}, {}
 local at = rules_at + 3 * rule_count
 while at <= #ARGV do
-  local fields = {}
-  for i = at + 2, at + 1 + 2 * ARGV[at + 1], 2 do
-    fields[ARGV[i]] = ARGV[i + 1]
+  local fields, flat = {}, { unpack(ARGV, at + 2, at + 1 + 2 * ARGV[at + 1]) }
+  for i = 1, #flat, 2 do
+    fields[flat[i]] = flat[i + 1]
   end
-  local row = { session_key = ARGV[at], fields = fields, policy = policy_of(fields.platform, fields.chat_type) }
+  local row = { session_key = ARGV[at], fields = fields, flat = flat, policy = policy_of(fields.platform, fields.chat_type) }
   fault = row.policy.skewed or damaged_index(ids_of(fields.session_id))
   if fault then
     return fault
   end
-  rows[#rows + 1] = row
+  local updated_at, stored = tonumber(fields.updated_at), stored_of(row.session_key)
+  local verdict = updated_at > now + TEN_YEARS_MS and 'future' or not stored and 'damaged'
+    or stored.updated_at >= updated_at and 'kept' or stored.session_id and 'updated' or 'created'
+  if verdict == 'created' or verdict == 'updated' then
+    row.version, row.bound_to = stored.version + 1, stored.session_id
+    row.parts = stored.parts or verdict == 'updated' and parts_of(redis.call('HGETALL', prefix .. 'entry:' .. row.session_key)) or {}
+    planned[row.session_key] = { updated_at = updated_at, version = row.version, session_id = fields.session_id, parts = parts_of(flat) }
+    rows[#rows + 1] = row
+  end
+  verdicts[#verdicts + 1] = verdict
   at = at + 2 + 2 * ARGV[at + 1]
 end
+if is_only and rows[1] then
+  -- These are what `share` reads with, between the writes of one row and the next.
+  lanes_of(rows[1].fields.session_id)
+  redis.call('ZSCORE', prefix .. 'turns', rows[1].session_key)
+end
 
-for i, row in ipairs(rows) do
+for _, row in ipairs(rows) do
   local entry_key, fields = prefix .. 'entry:' .. row.session_key, row.fields
-  local updated_at = tonumber(fields.updated_at)
-  local version, bound_to
-  verdicts[i], version, bound_to = verdict(entry_key, updated_at)
-  if verdicts[i] == 'created' or verdicts[i] == 'updated' then
-    if bound_to then
-      redis.pcall('HDEL', ids_of(bound_to), row.session_key)
-      redis.call('HDEL', entry_key, unpack(KNOWN_FIELDS))
-      for _, field in ipairs(redis.call('HKEYS', entry_key)) do
-        if string.find(field, '^[%l_]+ %d+$') then
-          redis.call('HDEL', entry_key, field)
-        end
-      end
+  if row.bound_to then
+    if redis.call('TYPE', ids_of(row.bound_to)).ok == 'hash' then
+      redis.call('HDEL', ids_of(row.bound_to), row.session_key)
     end
-    redis.call('HSET', ids_of(fields.session_id), row.session_key, fields.session_id)
-    redis.call('ZADD', updated_at_index, fields.updated_at, row.session_key)
-    local due = due_at(row.policy, updated_at)
-    if due then
-      redis.call('ZADD', expiry_index, whole(due), row.session_key)
-    else
-      redis.call('ZREM', expiry_index, row.session_key)
+    redis.call('HDEL', entry_key, unpack(KNOWN_FIELDS))
+    if #row.parts > 0 then
+      redis.call('HDEL', entry_key, unpack(row.parts))
     end
-    local flat = { 'version', whole(version) }
-    for field, value in pairs(fields) do
-      flat[#flat + 1], flat[#flat + 2] = field, value
-    end
-    redis.call('HSET', entry_key, unpack(flat))
-    if is_only then
-      local _, sharers = share(fields.session_id, prefix, row.session_key)
-      if sharers > 0 then
-        redis.call('HSET', entry_key, 'id_home', prefix)
-      end
+  end
+  redis.call('HSET', ids_of(fields.session_id), row.session_key, fields.session_id)
+  redis.call('ZADD', updated_at_index, fields.updated_at, row.session_key)
+  local due = due_at(row.policy, tonumber(fields.updated_at))
+  if due then
+    redis.call('ZADD', expiry_index, whole(due), row.session_key)
+  else
+    redis.call('ZREM', expiry_index, row.session_key)
+  end
+  redis.call('HSET', entry_key, 'version', whole(row.version), unpack(row.flat))
+  if is_only then
+    local _, sharers = share(fields.session_id, prefix, row.session_key)
+    if sharers > 0 then
+      redis.call('HSET', entry_key, 'id_home', prefix)
     end
   end
 end
