@@ -47,7 +47,7 @@ class Neighbour(AbstractContextManager["Neighbour"]):
     ) -> None:
         if kind is not None:
             self._process.kill()
-        self._process.wait()
+        self._process.communicate()
 
     @property
     def busy(self) -> bool:

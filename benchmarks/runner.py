@@ -82,6 +82,6 @@ def _prepared(bench: Bench) -> str:
         fill(server, store, "plain", 50, updated_at=week_ago, step=step)
         fill(server, store, "suspended", 50, updated_at=week_ago, suspended=True)
         check(store)
-        about = store.server_info()
         allocator = server.info("memory")["mem_allocator"]
-    return f"{about.product} {'.'.join(map(str, about.version))}, {allocator}"
+    product, _, _ = bench.backend.name.partition("-")
+    return f"{product.title()} {bench.backend.version}, {allocator}"

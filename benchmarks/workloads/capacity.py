@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
+from benchmarks.server_memory import used_memory
 from benchmarks.server_time import ServerTime
 from benchmarks.sessions import chat_id, check, fill, now, source
 from benchmarks.workload import IDLE_POLICY, Bench, Measure, Repetition, Workload, store_config
@@ -60,11 +61,11 @@ def _run(bench: Bench) -> Iterator[Repetition]:
         kept = stack.enter_context(_replicated(bench))
         meters, stores, bytes_each = {}, {}, 0.0
         for server in (plain, kept):
-            empty = _used(server)
+            empty = used_memory(server)
             store = stack.enter_context(bench.store(server, IDLE_POLICY))
             fill(server, store, _STEM, sessions, updated_at=now() - timedelta(hours=1))
             check(store)
-            bytes_each = bytes_each or (_used(server) - empty) / sessions
+            bytes_each = bytes_each or (used_memory(server) - empty) / sessions
             _resolve_all(store, sources[:1])
             _turn_all(store, sources[:1], "first")
             stores[server], meters[server] = store, _Meter(server, calls)
@@ -122,12 +123,6 @@ async def _crowd(server: Server, sources: Sequence[SessionSource]) -> None:
         async with asyncio.TaskGroup() as group:
             for _ in range(TASKS):
                 group.create_task(work())
-
-
-def _used(server: Server) -> int:
-    memory = server.info("memory")
-    used: int = memory["used_memory"] - memory["mem_clients_normal"]
-    return used
 
 
 def _found(

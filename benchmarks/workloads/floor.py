@@ -9,11 +9,14 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from benchmarks.alternatives.bare import Command
 from benchmarks.server_time import ServerTime, quantile
 from benchmarks.sessions import layout, real_entries, store_all
 from benchmarks.workload import IDLE_POLICY, NO_POLICY, Bench, Measure, Repetition, Workload
 from redisstore import SessionEntry, SessionResetPolicy, SessionStore
+from redisstore.calls import sessions
 from redisstore.fields import to_ms
+from redisstore.scripts import library
 from tests.servers import Server
 
 SESSIONS = 600
@@ -33,7 +36,8 @@ class _Ways:
     ) -> None:
         store_all(store, entries)
         self._store, self._entries = store, entries
-        _, self._home = layout(store)
+        self._context, self._home = layout(store)
+        self._scripts = library(shebang=True)
         self._client: Any = server.client(protocol=2)
         self._script = self._client.register_script(_SCRIPT)
         self._resolve(entries[0])
@@ -67,16 +71,45 @@ class _Ways:
             self._client.zadd(self._home.updated_at, {entry.session_key: to_ms(entry.updated_at)})
         return sum(clock.lap().microseconds for clock in self._commands) / len(entries)
 
+    def store_together(self, entries: Sequence[SessionEntry]) -> float:
+        """Return the server time of a call of the store among as many, sent in one pipeline."""
+        return self._together([self._call(entry) for entry in entries])
+
+    def script_together(self, entries: Sequence[SessionEntry]) -> float:
+        """Return that of the script, likewise."""
+        calls = [self._arguments(entry, self._fields(entry)) for entry in entries]
+        return self._together(
+            [("EVALSHA", self._script.sha, len(keys), *keys, *words) for keys, words in calls]
+        )
+
     def _measured(
         self, call: Callable[[SessionEntry], object], entries: Sequence[SessionEntry]
     ) -> float:
         self._evalsha.lap()
         for entry in entries:
             call(entry)
+        return self._mean(len(entries))
+
+    def _together(self, commands: Sequence[Command]) -> float:
+        pipeline = self._client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        self._evalsha.lap()
+        pipeline.execute()
+        return self._mean(len(commands))
+
+    def _mean(self, calls: int) -> float:
         lap = self._evalsha.lap()
-        if lap.calls != len(entries):
-            raise RuntimeError(f"{len(entries)} calls were expected: {lap}")
+        if lap.calls != calls:
+            raise RuntimeError(f"{calls} calls were expected: {lap}")
         return lap.microseconds / lap.calls
+
+    def _call(self, entry: SessionEntry) -> Command:
+        assert entry.origin is not None  # noqa: S101 - all entries of the file have one
+        call = sessions.get_or_create(
+            self._context, entry.origin, session_key=entry.session_key, force_new=False
+        )
+        return call.by_sha(self._scripts)
 
     def _resolve(self, entry: SessionEntry) -> object:
         assert entry.origin is not None  # noqa: S101 - all entries of the file have one
@@ -122,6 +155,8 @@ def _run(bench: Bench) -> Iterator[Repetition]:
             "short": plain.short,
             "commands": plain.commands,
             "idle": idle.store,
+            "together": plain.store_together,
+            "script_together": plain.script_together,
         }
         for _ in range(bench.repetitions):
             laps: dict[str, list[float]] = {name: [] for name in measured}
@@ -137,6 +172,7 @@ def _run(bench: Bench) -> Iterator[Repetition]:
                 "short_factor": used["store"] / used["short"],
                 "commands_factor": used["script"] / used["commands"],
                 "idle_factor": used["idle"] / used["store"],
+                "together_factor": used["together"] / used["script_together"],
             }
 
 
@@ -147,7 +183,8 @@ WORKLOAD = Workload(
     f" {CALLS:,} calls each, {_AT_A_TIME} in turn; the median of the means of {_AT_A_TIME}. The"
     " script without logic does HGETALL, HSET of the fields that the store changes too, and ZADD,"
     " and looks at nothing; likewise where its HSET is of one field. The plain commands are the"
-    " same three, sent one by one. Policy none: one index to keep.",
+    " same three, sent one by one. Policy none: one index to keep. In a pipeline the server does"
+    " not rest between two calls, as when it is busy.",
     (
         Measure("store_us", "server time of get_or_create_session", "µs"),
         Measure("script_us", "script of the three commands", "µs"),
@@ -158,6 +195,9 @@ WORKLOAD = Workload(
         Measure("commands_factor", "script / commands", "x"),
         Measure("idle_us", "get_or_create_session, policy idle: one more index", "µs"),
         Measure("idle_factor", "policy idle / none", "x"),
+        Measure("together_us", f"get_or_create_session, {_AT_A_TIME} in one pipeline", "µs"),
+        Measure("script_together_us", "script of the three commands, likewise", "µs"),
+        Measure("together_factor", "get_or_create_session / script, both in pipelines", "x"),
     ),
     _run,
 )

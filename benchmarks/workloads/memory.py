@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
 
+from benchmarks.server_memory import delete_keys, used_memory
 from benchmarks.sessions import check, layout, real_entries, store_all
 from benchmarks.workload import DAILY_POLICY, NO_POLICY, Bench, Measure, Repetition, Workload
 from redisstore import SessionEntry, SessionResetPolicy, SessionStore, Turn
-from tests.servers import Server, wait_until
 
 SESSIONS = 20_000
 TURNS = 500
-_KEYS_A_CALL = 500
 _POLICIES = {"none": NO_POLICY, "daily": DAILY_POLICY}
-_STEADY_READINGS = 15
-"""A hundredth of a second apart: longer than the server takes to come round to its housekeeping."""
 
 
 def _run(bench: Bench) -> Iterator[Repetition]:
@@ -47,66 +43,38 @@ def _parts(
             store_all(store, entries[:1])
             store.delete_session(entries[0].session_key)
             _, home = layout(store)
-        empty = _used(server, home.prefix)
+        empty = used_memory(server)
         with bench.store(server, policy) as store:
             store_all(store, entries)
             if audited:
                 check(store)
-        left = _used(server, home.prefix)
+        left = used_memory(server)
         parts: dict[str, int] = {}
         for index in ("expiry", "session_ids", "updated_at"):
-            _delete(server, f"{home.prefix}{index}*")
-            before, left = left, _used(server, home.prefix)
+            delete_keys(server, f"{home.prefix}{index}*")
+            before, left = left, used_memory(server)
             parts[index] = before - left
         parts["entry"] = left - empty
     return parts
-
-
-def _used(server: Server, prefix: str) -> int:
-    """Return the bytes in use for data, when the server has come to rest.
-
-    Answers that are kept for calls that might be repeated are removed first: they lapse anyhow.
-    """
-    client: Any = server.client()
-    _delete(server, f"{prefix}op:*")
-    readings: list[int] = []
-
-    def steady() -> bool:
-        memory = client.info("memory")
-        readings.append(memory["used_memory"] - memory["mem_clients_normal"])
-        return readings[-_STEADY_READINGS:] == [readings[-1]] * _STEADY_READINGS
-
-    wait_until(steady, timeout=30)
-    client.close()
-    return readings[-1]
-
-
-def _delete(server: Server, pattern: str) -> None:
-    client: Any = server.client()
-    keys = list(client.scan_iter(match=pattern, count=1000))
-    for first in range(0, len(keys), _KEYS_A_CALL):
-        client.delete(*keys[first : first + _KEYS_A_CALL])
-    client.close()
 
 
 def _turns(bench: Bench, entries: Sequence[SessionEntry]) -> dict[str, float]:
     """Return what a turn takes while it runs, and what each message leaves for a day."""
     with bench.server() as server, bench.store(server, NO_POLICY) as store:
         store_all(store, entries)
-        _, home = layout(store)
 
         def turns(message: str) -> list[Turn]:
             return [_turn(store, entry, message) for entry in entries]
 
-        readings = [_used(server, home.prefix)]
+        readings = [used_memory(server)]
         for message in ("m-one", "m-two"):
             running = turns(message)
             for turn in running:
                 turn.__enter__()
-            readings.append(_used(server, home.prefix))
+            readings.append(used_memory(server))
             for turn in running:
                 turn.end()
-            readings.append(_used(server, home.prefix))
+            readings.append(used_memory(server))
     empty, running_once, first, _, second = readings
     return {
         "turn": (running_once - empty) / len(entries),

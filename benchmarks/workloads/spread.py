@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
+from benchmarks.server_memory import used_memory
 from benchmarks.server_time import ServerTime
 from benchmarks.sessions import real_entries
 from benchmarks.workload import IDLE_POLICY, Bench, Measure, Repetition, Workload, store_config
@@ -16,12 +16,10 @@ from redisstore import (
     SessionStore,
 )
 from redisstore.keys import SLOTS, KeySpace
-from tests.servers import Cluster, Server, wait_until
+from tests.servers import Cluster, Server
 
 SESSIONS = 20_000
 _MASTERS = 3
-_STEADY_READINGS = 15
-"""A hundredth of a second apart: longer than the server takes to come round to its housekeeping."""
 NOBODY = SessionSource(platform="telegram", chat_id="0")
 Readings = Mapping[str, Sequence[float]]
 """What each master had, by measure."""
@@ -76,7 +74,7 @@ def _used(cluster: Cluster, entries: Sequence[SessionEntry]) -> Readings:
         sessions = [0.0] * len(cluster.masters)
         for home, some in context.space.by_partition((e.session_key, e) for e in entries).items():
             sessions[home.slot * _MASTERS // SLOTS] += len(some)
-        full = _of_each(cluster, _memory)
+        full = _of_each(cluster, used_memory)
         keys = _of_each(cluster, lambda master: float(master.ask("DBSIZE")))
         clocks = [ServerTime(master) for master in cluster.masters]
         cpu = _of_each(cluster, cpu_us)
@@ -88,7 +86,7 @@ def _used(cluster: Cluster, entries: Sequence[SessionEntry]) -> Readings:
     return {
         "sessions": sessions,
         "keys": keys,
-        "memory": _differences(_of_each(cluster, _memory), full),
+        "memory": _differences(_of_each(cluster, used_memory), full),
         "time": time,
         "cpu": cpu,
     }
@@ -103,26 +101,6 @@ def cpu_us(server: Server) -> float:
     """Return the microseconds of processor time that the server's own thread has used."""
     used = server.info("cpu")
     return 1e6 * float(used["used_cpu_user_main_thread"] + used["used_cpu_sys_main_thread"])
-
-
-def _memory(master: Server) -> float:
-    """Return the bytes in use for data, when the server has come to rest.
-
-    Answers that are kept for calls that might be repeated are removed first: they lapse anyhow.
-    """
-    client: Any = master.client()
-    for key in client.scan_iter(match="*:op:*", count=1000):
-        client.delete(key)
-    readings: list[int] = []
-
-    def steady() -> bool:
-        memory = client.info("memory")
-        readings.append(memory["used_memory"] - memory["mem_clients_normal"])
-        return readings[-_STEADY_READINGS:] == [readings[-1]] * _STEADY_READINGS
-
-    wait_until(steady, timeout=30)
-    client.close()
-    return float(readings[-1])
 
 
 def _of_each(cluster: Cluster, read: Callable[[Server], float]) -> list[float]:
