@@ -22,7 +22,6 @@
 
 local session_id, token, keep_ms, if_session_id, if_version, if_turn = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local id_home, locked_for, rule_count, rules_at = ARGV[7], ARGV[8], tonumber(ARGV[9]), 10
-
 -- shared: names
 local prefix, entry_key = KEYS[1], KEYS[2]
 local session_key = string.sub(entry_key, #prefix + #'entry:' + 1)
@@ -65,7 +64,8 @@ local not_whole = exists and (not is_whole(entry.version) and 'version' or not i
 local damage = not entry and 'it is not a hash' or not_whole and 'field ' .. not_whole .. ' is not a whole number'
   or exists and not entry.session_id and 'field session_id is missing'
 if damage then
-  return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: ' .. damage)
+  -- An error that says nothing of the entry, of permissions say, is told as it is.
+  return not entry and not string.find(reply.err, '^WRONGTYPE') and reply or redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: ' .. damage)
 end
 -- end shared
 if earlier then
@@ -147,37 +147,46 @@ local function announce(kind, ...)
   redis.call('XADD', prefix .. 'events', 'MAXLEN', '~', kept, '*', 'event', kind, ...)
 end
 -- end shared
+-- shared: attempt
+-- What a command says; {} where the key is of another type, for it was damaged by hand. Any other error, of permissions say,
+-- is no answer: it ends the script. So the first attempt comes before the first write.
+local function attempt(...)
+  local answer = redis.pcall(...)
+  local fault = type(answer) == 'table' and answer.err
+  return fault and (string.find(fault, '^WRONGTYPE') and {} or redis.call(...)) or answer
+end
+-- end shared
 -- shared: sharing
 -- Mark all entries here that are bound to an id as sharing it, so that their turns take its lock too.
 -- A turn that runs on it now gets the lock, if that lives here, and is returned: session key,
--- token and fence. The second answer is how many entries there are.
+-- token and fence. The second answer is how many entries there are. All is read before the first write.
 local function share(session_id, id_home, but_not)
-  local running, entries, lock_key = {}, 0, prefix .. 'lock:' .. session_id
+  local running, sharers, lock_key = {}, {}, prefix .. 'lock:' .. session_id
   for _, session_key in ipairs(lanes_of(session_id)) do
     local entry_key, turn_key = prefix .. 'entry:' .. session_key, prefix .. 'turn:' .. session_key
-    local values = redis.pcall('HMGET', entry_key, 'session_id', 'id_home', 'version')
+    local values = attempt('HMGET', entry_key, 'session_id', 'id_home', 'version')
     if session_key ~= but_not and values[1] == session_id and is_whole(values[3]) then
-      entries = entries + 1
-      if values[2] ~= id_home then
-        redis.call('HSET', entry_key, 'id_home', id_home, 'version', whole(values[3] + 1))
-      end
-      local turn = redis.pcall('HMGET', turn_key, 'token', 'fence', 'session_id', 'id_home')
-      local lapses = redis.call('ZSCORE', prefix .. 'turns', session_key)
-      if turn[2] and turn[3] == session_id and is_leased(lapses) then
-        redis.call('HSET', turn_key, 'id_home', id_home)
-        -- One that began when it was shared already has the lock, or waits for it.
-        if id_home == prefix and turn[4] ~= id_home then
-          -- A lock that was damaged by hand is nobody's: who wants it is told.
-          redis.pcall('HSET', lock_key, 'token', turn[1], 'session_key', session_key, 'replica', string.match(turn[1], '^[^/]+'))
-          redis.call('ZADD', prefix .. 'locks', whole(lapses), session_id)
-        end
-        for _, part in ipairs({ session_key, turn[1], turn[2] }) do
-          running[#running + 1] = part
-        end
-      end
+      sharers[#sharers + 1] = { session_key = session_key, entry_key = entry_key, turn_key = turn_key, id_home = values[2], version = values[3],
+        turn = attempt('HMGET', turn_key, 'token', 'fence', 'session_id', 'id_home'), lapses = redis.call('ZSCORE', prefix .. 'turns', session_key) }
     end
   end
-  return running, entries
+  for _, lane in ipairs(sharers) do
+    local turn = lane.turn
+    if lane.id_home ~= id_home then
+      redis.call('HSET', lane.entry_key, 'id_home', id_home, 'version', whole(lane.version + 1))
+    end
+    if turn[2] and turn[3] == session_id and is_leased(lane.lapses) then
+      redis.call('HSET', lane.turn_key, 'id_home', id_home)
+      -- One that began when it was shared already has the lock, or waits for it.
+      if id_home == prefix and turn[4] ~= id_home then
+        -- A lock that was damaged by hand is nobody's: who wants it is told.
+        attempt('HSET', lock_key, 'token', turn[1], 'session_key', lane.session_key, 'replica', string.match(turn[1], '^[^/]+'))
+        redis.call('ZADD', prefix .. 'locks', whole(lane.lapses), session_id)
+      end
+      running[#running + 1], running[#running + 2], running[#running + 3] = lane.session_key, turn[1], turn[2]
+    end
+  end
+  return running, #sharers
 end
 -- end shared
 -- shared: policy
@@ -229,10 +238,10 @@ while name and entry['chat_name ' .. piece] do
 end
 entry.display_name = entry.display_name or not entry.no_display_name and name or nil
 entry.no_display_name = not entry.display_name and '1' or nil
-local changes, changed = {}, false
+local changes = {}
 for at = rules_at + 3 * rule_count, #ARGV, 2 do
   if entry[ARGV[at]] ~= (ARGV[at + 1] ~= '' and ARGV[at + 1] or nil) then
-    changes[ARGV[at]], changed = ARGV[at + 1], true
+    changes[ARGV[at]] = ARGV[at + 1]
   end
 end
 local goes_on = session_id ~= '' and session_id ~= entry.session_id
@@ -244,13 +253,12 @@ if fault then
   return fault
 end
 local turn_key = prefix .. 'turn:' .. session_key
-local turn = goes_on and redis.pcall('HMGET', turn_key, 'token', 'fence', 'session_id', 'rebound', 'id_home', 'going_to') or {}
+local turn = goes_on and attempt('HMGET', turn_key, 'token', 'fence', 'session_id', 'rebound', 'id_home', 'going_to') or {}
 local turn_goes_on = turn[2] and turn[3] == entry.session_id and not turn[4]
 if goes_on then
   -- In the only partition it is settled here who shares the new id, as in switch_session.
   if id_home == '' then
-    local _, sharers = share(session_id, prefix, session_key)
-    id_home = sharers > 0 and prefix or ''
+    id_home = select(2, share(session_id, prefix, session_key)) > 0 and prefix or ''
   end
   local is_running = turn_goes_on and is_leased(redis.call('ZSCORE', prefix .. 'turns', session_key))
   -- Whoever takes that lock from the turn before it has gone on takes `going_to` away first.
@@ -259,17 +267,17 @@ if goes_on then
     return { 'lock', turn[1], turn[2] }
   end
 end
-local function put(key, field, value)
-  if value == '' then
-    return redis.call('HDEL', key, field)
-  end
-  return redis.call('HSET', key, field, value)
-end
 local went_on = turn_goes_on and turn[1] or ''
 local unlock = went_on ~= '' and (turn[5] or '') ~= '' and entry.session_id or ''
 remember(went_on .. ' ' .. unlock)
+changes.session_id, changes.id_home = goes_on and session_id or nil, goes_on and id_home or nil
+changes.version = next(changes) and whole(entry.version + 1)
 for field, value in pairs(changes) do
-  put(entry_key, field, value)
+  if value == '' then
+    redis.call('HDEL', entry_key, field)
+  else
+    redis.call('HSET', entry_key, field, value)
+  end
 end
 if changes.expiry_finalized then
   local due = due_at(policy, tonumber(entry.updated_at))
@@ -283,15 +291,10 @@ end
 if goes_on then
   redis.call('HDEL', ids_of(entry.session_id), session_key)
   redis.call('HSET', ids_of(session_id), session_key, session_id)
-  put(entry_key, 'session_id', session_id)
-  put(entry_key, 'id_home', id_home)
   if turn_goes_on then
     redis.call('HSET', turn_key, 'session_id', session_id, 'id_home', id_home)
     redis.call('HDEL', turn_key, 'going_to')
   end
   announce('switched', 'session_key', session_key, 'session_id', session_id, 'old_session_id', entry.session_id, 'reason', 'continued')
-end
-if changed or goes_on then
-  redis.call('HSET', entry_key, 'version', whole(entry.version + 1))
 end
 return { 'amended', went_on, unlock, redis.call('HGETALL', entry_key) }

@@ -19,6 +19,15 @@ local function is_whole(text)
   return text and #text <= 16 and string.find(text, '^%d+$') ~= nil
 end
 -- end shared
+-- shared: attempt
+-- What a command says; {} where the key is of another type, for it was damaged by hand. Any other error, of permissions say,
+-- is no answer: it ends the script. So the first attempt comes before the first write.
+local function attempt(...)
+  local answer = redis.pcall(...)
+  local fault = type(answer) == 'table' and answer.err
+  return fault and (string.find(fault, '^WRONGTYPE') and {} or redis.call(...)) or answer
+end
+-- end shared
 -- shared: bindings
 -- The hash of the session ids that end alike: from each session key that is bound to one of them, to that id.
 local function ids_of(session_id)
@@ -85,7 +94,7 @@ end
 -- Whether another entry here is bound to an id.
 local function is_shared(session_id, session_key)
   for _, other in ipairs(lanes_of(session_id)) do
-    if other ~= session_key and redis.pcall('HGET', prefix .. 'entry:' .. other, 'session_id') == session_id then
+    if other ~= session_key and attempt('HGET', prefix .. 'entry:' .. other, 'session_id') == session_id then
       return true
     end
   end

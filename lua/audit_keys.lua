@@ -4,11 +4,12 @@
 -- bound to them. What can be put right safely is, if asked.
 --
 -- KEYS[1]  partition  {redisstore}:
+-- KEYS[2]  index      {redisstore}:updated_at
 -- ARGV[1]  repair     '1': index a lock, drop the queue of none, give a TTL of a day, take out what leads nowhere
 -- ARGV[2]  ...        names of keys, without the partition
 -- Returns  pairs of key, without the partition, and what is wrong
 -- Errors   none: what is of a wrong type is reported
--- Example  redis-cli --eval lua/audit_keys.lua '{redisstore}:' , '' fence events seen:agent:main:telegram:dm:42 lock:20261122_112233_deadbeef0123 session_ids:123
+-- Example  redis-cli --eval lua/audit_keys.lua '{redisstore}:' '{redisstore}:updated_at' , '' fence events seen:agent:main:telegram:dm:42 lock:20261122_112233_deadbeef0123 session_ids:123
 
 local prefix, repair = KEYS[1], ARGV[1] == '1'
 local locks_index = prefix .. 'locks'
@@ -20,6 +21,15 @@ local A_DAY_MS = 86400000
 -- shared: is_whole
 local function is_whole(text)
   return text and #text <= 16 and string.find(text, '^%d+$') ~= nil
+end
+-- end shared
+-- shared: attempt
+-- What a command says; {} where the key is of another type, for it was damaged by hand. Any other error, of permissions say,
+-- is no answer: it ends the script. So the first attempt comes before the first write.
+local function attempt(...)
+  local answer = redis.pcall(...)
+  local fault = type(answer) == 'table' and answer.err
+  return fault and (string.find(fault, '^WRONGTYPE') and {} or redis.call(...)) or answer
 end
 -- end shared
 -- shared: bindings
@@ -53,7 +63,7 @@ local function check_bindings(name, key)
   local bound = redis.call('HGETALL', key)
   for i = 1, #bound, 2 do
     local session_key, session_id = bound[i], bound[i + 1]
-    if ids_of(session_id) ~= key or redis.pcall('HGET', prefix .. 'entry:' .. session_key, 'session_id') ~= session_id then
+    if ids_of(session_id) ~= key or attempt('HGET', prefix .. 'entry:' .. session_key, 'session_id') ~= session_id then
       report(name .. ' member ' .. session_key, 'is bound by no entry')
       if repair then
         redis.call('HDEL', key, session_key)

@@ -53,7 +53,8 @@ local not_whole = exists and (not is_whole(entry.version) and 'version' or not i
 local damage = not entry and 'it is not a hash' or not_whole and 'field ' .. not_whole .. ' is not a whole number'
   or exists and not entry.session_id and 'field session_id is missing'
 if damage then
-  return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: ' .. damage)
+  -- An error that says nothing of the entry, of permissions say, is told as it is.
+  return not entry and not string.find(reply.err, '^WRONGTYPE') and reply or redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: ' .. damage)
 end
 -- end shared
 -- shared: lease
@@ -237,7 +238,7 @@ local function reset_reason(policy)
     local marked_at = is_whole(entry.last_resume_marked_at) and tonumber(entry.last_resume_marked_at) or updated_at
     reason = now - marked_at > freshness_ms and 'resume_pending_expired' or nil
   end
-  return reason and not is_held(redis.pcall('ZSCORE', active_index, session_key)) and reason or nil
+  return reason and not damaged_index(active_index) and not is_held(redis.call('ZSCORE', active_index, session_key)) and reason or nil
 end
 -- A new session in an empty lane, its origin from ARGV[fields_at] on.
 local function created(policy, fields_at)

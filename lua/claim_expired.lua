@@ -56,6 +56,15 @@ if earlier then
   end
   return answer
 end
+-- shared: attempt
+-- What a command says; {} where the key is of another type, for it was damaged by hand. Any other error, of permissions say,
+-- is no answer: it ends the script. So the first attempt comes before the first write.
+local function attempt(...)
+  local answer = redis.pcall(...)
+  local fault = type(answer) == 'table' and answer.err
+  return fault and (string.find(fault, '^WRONGTYPE') and {} or redis.call(...)) or answer
+end
+-- end shared
 -- shared: indexes
 -- Scripts don't roll back: a key of a wrong type ends the script before its first write.
 local function damaged_index(...)
@@ -142,9 +151,9 @@ end
 -- What to do with a session: drop it from the index, look again later (at `at`), give it up, or claim it.
 local function judge(session_key)
   local entry_key = prefix .. 'entry:' .. session_key
-  local entry = redis.pcall('HMGET', entry_key, 'version', 'updated_at', 'session_id', 'platform', 'chat_type',
+  local entry = attempt('HMGET', entry_key, 'version', 'updated_at', 'session_id', 'platform', 'chat_type',
     'expiry_finalized', 'finalize_token', 'finalize_tries', 'finalize_error')
-  if type(entry) ~= 'table' or entry.err or not is_whole(entry[1]) or not is_whole(entry[2]) or not entry[3] then
+  if not is_whole(entry[1]) or not is_whole(entry[2]) or not entry[3] then
     return redis.call('EXISTS', entry_key) == 0 and { verdict = 'drop' } or { verdict = 'damaged', at = now + DAMAGED_PAUSE_MS }
   end
   local policy = policy_of(entry[4], entry[5])

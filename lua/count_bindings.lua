@@ -2,16 +2,26 @@
 -- How many lanes of this partition are bound to each of some session ids; it stops at two.
 --
 -- KEYS[1]  partition  {redisstore}:
+-- KEYS[2]  index      {redisstore}:updated_at
 -- ARGV[1]  ...        session ids
 -- Returns  '0', '1' or '2' for each
 -- Errors   CORRUPT (an index)
--- Example  redis-cli --eval lua/count_bindings.lua '{redisstore}:' , 20261122_112233_deadbeef0123 20261101_090000_0123deadbeef
+-- Example  redis-cli --eval lua/count_bindings.lua '{redisstore}:' '{redisstore}:updated_at' , 20261122_112233_deadbeef0123 20261101_090000_0123deadbeef
 
 local prefix = KEYS[1]
 
 -- shared: whole
 local function whole(number)
   return string.format('%.0f', number)
+end
+-- end shared
+-- shared: attempt
+-- What a command says; {} where the key is of another type, for it was damaged by hand. Any other error, of permissions say,
+-- is no answer: it ends the script. So the first attempt comes before the first write.
+local function attempt(...)
+  local answer = redis.pcall(...)
+  local fault = type(answer) == 'table' and answer.err
+  return fault and (string.find(fault, '^WRONGTYPE') and {} or redis.call(...)) or answer
 end
 -- end shared
 -- shared: bindings
@@ -47,7 +57,7 @@ local function bound_to(session_id)
   local count = 0
   for _, session_key in ipairs(lanes_of(session_id)) do
     local entry_key = prefix .. 'entry:' .. session_key
-    if count < 2 and redis.pcall('HGET', entry_key, 'session_id') == session_id then
+    if count < 2 and attempt('HGET', entry_key, 'session_id') == session_id then
       count = count + 1
     end
   end

@@ -106,6 +106,15 @@ if refusal then
   return refusal
 end
 -- end shared
+-- shared: attempt
+-- What a command says; {} where the key is of another type, for it was damaged by hand. Any other error, of permissions say,
+-- is no answer: it ends the script. So the first attempt comes before the first write.
+local function attempt(...)
+  local answer = redis.pcall(...)
+  local fault = type(answer) == 'table' and answer.err
+  return fault and (string.find(fault, '^WRONGTYPE') and {} or redis.call(...)) or answer
+end
+-- end shared
 -- shared: wake
 -- Wake one who waits: a hint to begin again, dropped where an earlier one is unread.
 local function wake(waiter)
@@ -129,11 +138,11 @@ if fault then
   return fault
 end
 
+local waiters = attempt('LRANGE', queue_key, 0, -1)
 for _, index in ipairs({ updated_at_index, expiry_index, active_index, turns_index }) do
   redis.call('ZREM', index, session_key)
 end
-local waiters = redis.pcall('LRANGE', queue_key, 0, -1)
-for _, waiter in ipairs(waiters.err and {} or waiters) do
+for _, waiter in ipairs(waiters) do
   wake(waiter)
 end
 redis.call('UNLINK', entry_key, prefix .. 'holds:' .. session_key, prefix .. 'turn:' .. session_key, queue_key,

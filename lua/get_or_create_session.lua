@@ -49,7 +49,8 @@ local not_whole = exists and (not is_whole(entry.version) and 'version' or not i
 local damage = not entry and 'it is not a hash' or not_whole and 'field ' .. not_whole .. ' is not a whole number'
   or exists and not entry.session_id and 'field session_id is missing'
 if damage then
-  return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: ' .. damage)
+  -- An error that says nothing of the entry, of permissions say, is told as it is.
+  return not entry and not string.find(reply.err, '^WRONGTYPE') and reply or redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: ' .. damage)
 end
 -- end shared
 -- A repeated call finds what it did: the session that it made, or itself as the last to touch it.
@@ -177,13 +178,21 @@ local function is_laid_out()
   return partitions and (partitions == '1') == (string.find(prefix, '.', 1, true) == nil)
 end
 -- end shared
+-- shared: attempt
+-- What a command says; {} where the key is of another type, for it was damaged by hand. Any other error, of permissions say,
+-- is no answer: it ends the script. So the first attempt comes before the first write.
+local function attempt(...)
+  local answer = redis.pcall(...)
+  local fault = type(answer) == 'table' and answer.err
+  return fault and (string.find(fault, '^WRONGTYPE') and {} or redis.call(...)) or answer
+end
+-- end shared
 -- shared: stale
--- A turn that runs is stale once the lane is bound anew, even if it is to the same id again one day.
-local function make_turn_stale()
+-- The turn that has the lane, by its key, or nil. It is stale once the lane is bound anew, even if it is to the same id again
+-- one day: it gets the mark `rebound`. Asked for before the first write.
+local function turn_here()
   local turn_key = prefix .. 'turn:' .. session_key
-  if redis.pcall('HEXISTS', turn_key, 'fence') == 1 then
-    redis.call('HSET', turn_key, 'rebound', '1')
-  end
+  return type(attempt('HGET', turn_key, 'fence')) == 'string' and turn_key or nil
 end
 -- end shared
 -- shared: rebind
@@ -219,7 +228,7 @@ local function reset_reason(policy)
     local marked_at = is_whole(entry.last_resume_marked_at) and tonumber(entry.last_resume_marked_at) or updated_at
     reason = now - marked_at > freshness_ms and 'resume_pending_expired' or nil
   end
-  return reason and not is_held(redis.pcall('ZSCORE', active_index, session_key)) and reason or nil
+  return reason and not damaged_index(active_index) and not is_held(redis.call('ZSCORE', active_index, session_key)) and reason or nil
 end
 -- A new session in an empty lane, its origin from ARGV[fields_at] on.
 local function created(policy, fields_at)
@@ -265,10 +274,13 @@ fault = damaged_index(active_index, prefix .. 'events', ids_of(proposed_id), exi
 if fault then
   return fault
 elseif exists then
+  local stale_turn = turn_here()
   if force_new and keep_ms ~= '0' and not redis.call('SET', prefix .. 'op:' .. proposed_id, '1', 'NX', 'PX', keep_ms) then
     return reply
   end
-  make_turn_stale()
+  if stale_turn then
+    redis.call('HSET', stale_turn, 'rebound', '1')
+  end
   return replaced(policy, reason)
 elseif keep_ms ~= '0' and not is_laid_out() then
   return redis.error_reply('NOLAYOUT ' .. prefix .. 'meta is missing or says otherwise: open the store first')

@@ -10,7 +10,7 @@
 local entry_key = KEYS[2]
 
 local flat = redis.pcall('HGETALL', entry_key)
-if type(flat) ~= 'table' or flat.err then
-  return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: it is not a hash')
+if flat.err then
+  return string.find(flat.err, '^WRONGTYPE') and redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: it is not a hash') or flat
 end
 return flat

@@ -54,8 +54,8 @@ if fault then
 end
 local replica_key = prefix .. 'replica:' .. replica
 local known = redis.pcall('HMGET', replica_key, 'incarnation', 'started_at')
-if type(known) ~= 'table' or known.err then
-  return redis.error_reply('CORRUPT ' .. replica_key .. ' is damaged: it is not a hash')
+if known.err then
+  return string.find(known.err, '^WRONGTYPE') and redis.error_reply('CORRUPT ' .. replica_key .. ' is damaged: it is not a hash') or known
 end
 
 local known_start = is_whole(known[2]) and tonumber(known[2]) or 0

@@ -25,12 +25,21 @@ local function damaged_index(...)
 end
 -- end shared
 
+-- shared: attempt
+-- What a command says; {} where the key is of another type, for it was damaged by hand. Any other error, of permissions say,
+-- is no answer: it ends the script. So the first attempt comes before the first write.
+local function attempt(...)
+  local answer = redis.pcall(...)
+  local fault = type(answer) == 'table' and answer.err
+  return fault and (string.find(fault, '^WRONGTYPE') and {} or redis.call(...)) or answer
+end
+-- end shared
 local fault = damaged_index(replicas_index)
 if fault then
   return fault
 end
 local replica_key = prefix .. 'replica:' .. replica
-if redis.pcall('HGET', replica_key, 'incarnation') ~= incarnation then
+if attempt('HGET', replica_key, 'incarnation') ~= incarnation then
   return '0'
 end
 redis.call('ZREM', replicas_index, replica)

@@ -86,7 +86,10 @@ for i = 1, #newest, 2 do
     break
   end
   local flat = redis.pcall('HGETALL', prefix .. 'entry:' .. session_key)
-  if type(flat) ~= 'table' or flat.err then
+  if flat.err then
+    if not string.find(flat.err, '^WRONGTYPE') then
+      return flat
+    end
     flat = 'it is not a hash'
   elseif #flat == 0 then
     flat = 'the index has it, but there is no entry'

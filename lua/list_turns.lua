@@ -22,17 +22,22 @@ local function whole(number)
 end
 -- end shared
 
--- A turn or queue of a wrong type, which an audit names, is listed as empty.
-local function read(command, key, empty)
-  local found = redis.pcall(command, key)
-  return (type(found) == 'number' or type(found) == 'table' and not found.err) and found or empty
+-- shared: attempt
+-- What a command says; {} where the key is of another type, for it was damaged by hand. Any other error, of permissions say,
+-- is no answer: it ends the script. So the first attempt comes before the first write.
+local function attempt(...)
+  local answer = redis.pcall(...)
+  local fault = type(answer) == 'table' and answer.err
+  return fault and (string.find(fault, '^WRONGTYPE') and {} or redis.call(...)) or answer
 end
+-- end shared
 
+-- A turn or queue of a wrong type, which an audit names, is listed as empty.
 local answer = { whole(now) }
 local turns = redis.call('ZRANGE', turns_index, skip, skip + limit - 1, 'WITHSCORES')
 for i = 1, #turns, 2 do
   answer[#answer + 1], answer[#answer + 2] = turns[i], whole(turns[i + 1])
-  answer[#answer + 1] = whole(read('LLEN', prefix .. 'queue:' .. turns[i], 0))
-  answer[#answer + 1] = read('HGETALL', prefix .. 'turn:' .. turns[i], {})
+  answer[#answer + 1] = whole(tonumber(attempt('LLEN', prefix .. 'queue:' .. turns[i])) or 0)
+  answer[#answer + 1] = attempt('HGETALL', prefix .. 'turn:' .. turns[i])
 end
 return answer

@@ -2,13 +2,23 @@
 -- The session that is bound to a session id; of several, the latest active.
 --
 -- KEYS[1]  partition   {redisstore}:
+-- KEYS[2]  index       {redisstore}:updated_at
 -- ARGV[1]  session_id  the conversation
 -- Returns  session key, {field, value ...}; empty: none here
 -- Errors   CORRUPT (the index)
--- Example  redis-cli --eval lua/lookup_session_id.lua '{redisstore}:' , 20261122_112233_deadbeef0123
+-- Example  redis-cli --eval lua/lookup_session_id.lua '{redisstore}:' '{redisstore}:updated_at' , 20261122_112233_deadbeef0123
 
 local prefix, session_id = KEYS[1], ARGV[1]
 
+-- shared: attempt
+-- What a command says; {} where the key is of another type, for it was damaged by hand. Any other error, of permissions say,
+-- is no answer: it ends the script. So the first attempt comes before the first write.
+local function attempt(...)
+  local answer = redis.pcall(...)
+  local fault = type(answer) == 'table' and answer.err
+  return fault and (string.find(fault, '^WRONGTYPE') and {} or redis.call(...)) or answer
+end
+-- end shared
 -- shared: bindings
 -- The hash of the session ids that end alike: from each session key that is bound to one of them, to that id.
 local function ids_of(session_id)
@@ -44,8 +54,8 @@ if fault then
 end
 local latest, latest_at = {}, -1
 for _, session_key in ipairs(lanes_of(session_id)) do
-  local values = redis.pcall('HMGET', prefix .. 'entry:' .. session_key, 'session_id', 'updated_at')
-  if type(values) == 'table' and values[1] == session_id and (tonumber(values[2]) or 0) >= latest_at then
+  local values = attempt('HMGET', prefix .. 'entry:' .. session_key, 'session_id', 'updated_at')
+  if values[1] == session_id and (tonumber(values[2]) or 0) >= latest_at then
     latest, latest_at = { session_key }, tonumber(values[2]) or 0
   end
 end

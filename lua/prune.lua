@@ -54,6 +54,15 @@ end
 if earlier then
   return cjson.decode(earlier)
 end
+-- shared: attempt
+-- What a command says; {} where the key is of another type, for it was damaged by hand. Any other error, of permissions say,
+-- is no answer: it ends the script. So the first attempt comes before the first write.
+local function attempt(...)
+  local answer = redis.pcall(...)
+  local fault = type(answer) == 'table' and answer.err
+  return fault and (string.find(fault, '^WRONGTYPE') and {} or redis.call(...)) or answer
+end
+-- end shared
 -- shared: bindings
 -- The hash of the session ids that end alike: from each session key that is bound to one of them, to that id.
 local function ids_of(session_id)
@@ -153,7 +162,10 @@ for i = 1, scanned do
   local member = members[i]
   local entry_key = entry_prefix .. member
   local values = pcall('HMGET', entry_key, 'updated_at', 'suspended', 'session_id')
-  local updated_at = not values.err and values[1]
+  local updated_at = values[1]
+  if values.err and not find(values.err, '^WRONGTYPE') then
+    return values -- it says nothing of the entry
+  end
   if not updated_at or #updated_at > 16 or not find(updated_at, '^%d+$') then
     if call('EXISTS', entry_key) == 1 then
       kept.damaged = kept.damaged + 1
@@ -197,6 +209,12 @@ else
       orphans[#orphans + 1] = removed[i]
     end
   end
+  for i = 1, count do
+    -- An index of a wrong type has no binding to take out.
+    if session_ids[i] then
+      attempt('HDEL', ids_of(session_ids[i]), removed[i])
+    end
+  end
   if #gone > 0 then
     for _, index in ipairs(present) do
       call('ZREM', index, unpack(gone))
@@ -209,10 +227,6 @@ else
     call('UNLINK', unpack(entries))
     local told = {}
     for i = 1, count do
-      -- An index of a wrong type has no binding to take out.
-      if session_ids[i] then
-        pcall('HDEL', ids_of(session_ids[i]), removed[i])
-      end
       told[2 * i - 1], told[2 * i] = 'session_key', removed[i]
     end
     announce('pruned', unpack(told))

@@ -121,13 +121,22 @@ local function grant_next(place)
   redis.call('ZREM', place.index, place.member)
 end
 -- end shared
+-- shared: attempt
+-- What a command says; {} where the key is of another type, for it was damaged by hand. Any other error, of permissions say,
+-- is no answer: it ends the script. So the first attempt comes before the first write.
+local function attempt(...)
+  local answer = redis.pcall(...)
+  local fault = type(answer) == 'table' and answer.err
+  return fault and (string.find(fault, '^WRONGTYPE') and {} or redis.call(...)) or answer
+end
+-- end shared
 -- shared: interruption
 -- Mark a session as interrupted, unless it is suspended. With a limit this counts as one of several
 -- times in a row, and after so many the session is suspended instead (0: never). Marking is not activity.
 -- Says what became of it.
 local function interrupt(entry_key, session_key, session_id, reason, interruption_limit)
-  local now_is = redis.pcall('HMGET', entry_key, 'session_id', 'version', 'suspended', 'interruptions')
-  if now_is.err or now_is[1] ~= session_id or not is_whole(now_is[2]) or now_is[3] == '1' then
+  local now_is = attempt('HMGET', entry_key, 'session_id', 'version', 'suspended', 'interruptions')
+  if now_is[1] ~= session_id or not is_whole(now_is[2]) or now_is[3] == '1' then
     return ''
   end
   local interruptions = (is_whole(now_is[4]) and tonumber(now_is[4]) or 0) + 1

@@ -21,6 +21,15 @@ local function whole(number)
   return string.format('%.0f', number)
 end
 -- end shared
+-- shared: attempt
+-- What a command says; {} where the key is of another type, for it was damaged by hand. Any other error, of permissions say,
+-- is no answer: it ends the script. So the first attempt comes before the first write.
+local function attempt(...)
+  local answer = redis.pcall(...)
+  local fault = type(answer) == 'table' and answer.err
+  return fault and (string.find(fault, '^WRONGTYPE') and {} or redis.call(...)) or answer
+end
+-- end shared
 -- shared: lease
 -- Whether a lease still runs. One that lapses later than any can counts as lapsed: the clock was set back.
 local LONGEST_LEASE_MS = 300000
@@ -36,8 +45,8 @@ end
 local answers = {}
 for i = 2, #ARGV, 3 do
   local session_key, answer = ARGV[i], 'lost'
-  local turn = redis.pcall('HMGET', prefix .. 'turn:' .. session_key, 'token', 'fence', 'session_id', 'id_home')
-  turn = type(turn) == 'table' and not turn.err and turn or {} -- one that was damaged is lost, the others go on
+  -- One that was damaged is lost, the others go on.
+  local turn = attempt('HMGET', prefix .. 'turn:' .. session_key, 'token', 'fence', 'session_id', 'id_home')
   if turn[1] == ARGV[i + 1] and turn[2] == ARGV[i + 2] and is_leased(redis.call('ZSCORE', turns_index, session_key)) then
     answer = whole(now + lease_ms)
     redis.call('ZADD', turns_index, answer, session_key)

@@ -62,7 +62,8 @@ local not_whole = exists and (not is_whole(entry.version) and 'version' or not i
 local damage = not entry and 'it is not a hash' or not_whole and 'field ' .. not_whole .. ' is not a whole number'
   or exists and not entry.session_id and 'field session_id is missing'
 if damage then
-  return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: ' .. damage)
+  -- An error that says nothing of the entry, of permissions say, is told as it is.
+  return not entry and not string.find(reply.err, '^WRONGTYPE') and reply or redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: ' .. damage)
 end
 -- end shared
 if earlier then
@@ -191,13 +192,21 @@ local function index_activity(due, updated_at)
   end
 end
 -- end shared
+-- shared: attempt
+-- What a command says; {} where the key is of another type, for it was damaged by hand. Any other error, of permissions say,
+-- is no answer: it ends the script. So the first attempt comes before the first write.
+local function attempt(...)
+  local answer = redis.pcall(...)
+  local fault = type(answer) == 'table' and answer.err
+  return fault and (string.find(fault, '^WRONGTYPE') and {} or redis.call(...)) or answer
+end
+-- end shared
 -- shared: stale
--- A turn that runs is stale once the lane is bound anew, even if it is to the same id again one day.
-local function make_turn_stale()
+-- The turn that has the lane, by its key, or nil. It is stale once the lane is bound anew, even if it is to the same id again
+-- one day: it gets the mark `rebound`. Asked for before the first write.
+local function turn_here()
   local turn_key = prefix .. 'turn:' .. session_key
-  if redis.pcall('HEXISTS', turn_key, 'fence') == 1 then
-    redis.call('HSET', turn_key, 'rebound', '1')
-  end
+  return type(attempt('HGET', turn_key, 'fence')) == 'string' and turn_key or nil
 end
 -- end shared
 -- shared: rebind
@@ -221,8 +230,11 @@ local fault = policy.skewed or damaged_index(updated_at_index, expiry_index, pre
 if fault then
   return fault
 end
+local stale_turn = turn_here()
 remember('1')
-make_turn_stale()
+if stale_turn then
+  redis.call('HSET', stale_turn, 'rebound', '1')
+end
 announce('reset', 'session_key', session_key, 'session_id', proposed_id, 'old_session_id', entry.session_id,
   'reason', 'fresh')
 if display_name == '' then

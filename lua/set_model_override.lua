@@ -64,7 +64,8 @@ local not_whole = exists and (not is_whole(entry.version) and 'version' or not i
 local damage = not entry and 'it is not a hash' or not_whole and 'field ' .. not_whole .. ' is not a whole number'
   or exists and not entry.session_id and 'field session_id is missing'
 if damage then
-  return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: ' .. damage)
+  -- An error that says nothing of the entry, of permissions say, is told as it is.
+  return not entry and not string.find(reply.err, '^WRONGTYPE') and reply or redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: ' .. damage)
 end
 -- end shared
 -- shared: lease

@@ -55,6 +55,15 @@ end
 if earlier then
   return cjson.decode(earlier)
 end
+-- shared: attempt
+-- What a command says; {} where the key is of another type, for it was damaged by hand. Any other error, of permissions say,
+-- is no answer: it ends the script. So the first attempt comes before the first write.
+local function attempt(...)
+  local answer = redis.pcall(...)
+  local fault = type(answer) == 'table' and answer.err
+  return fault and (string.find(fault, '^WRONGTYPE') and {} or redis.call(...)) or answer
+end
+-- end shared
 -- shared: indexes
 -- Scripts don't roll back: a key of a wrong type ends the script before its first write.
 local function damaged_index(...)
@@ -107,8 +116,8 @@ local marked = 0
 local recent = redis.call('ZRANGE', updated_at_index, first, first + limit - 1, 'WITHSCORES')
 for i = 1, #recent, 2 do
   local entry_key = prefix .. 'entry:' .. recent[i]
-  local values = redis.pcall('HMGET', entry_key, 'replica', 'suspended', 'resume_pending', 'version', 'session_id')
-  if type(values) == 'table' and lost_ones[values[1] or ''] and values[2] ~= '1' and values[3] ~= '1' and is_whole(values[4])
+  local values = attempt('HMGET', entry_key, 'replica', 'suspended', 'resume_pending', 'version', 'session_id')
+  if lost_ones[values[1] or ''] and values[2] ~= '1' and values[3] ~= '1' and is_whole(values[4])
     and not is_leased(redis.call('ZSCORE', prefix .. 'turns', recent[i])) then
     redis.call('HSET', entry_key, 'resume_pending', '1', 'resume_reason', 'restart_interrupted',
       'last_resume_marked_at', whole(now), 'version', whole(values[4] + 1))

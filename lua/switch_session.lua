@@ -63,7 +63,8 @@ local not_whole = exists and (not is_whole(entry.version) and 'version' or not i
 local damage = not entry and 'it is not a hash' or not_whole and 'field ' .. not_whole .. ' is not a whole number'
   or exists and not entry.session_id and 'field session_id is missing'
 if damage then
-  return redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: ' .. damage)
+  -- An error that says nothing of the entry, of permissions say, is told as it is.
+  return not entry and not string.find(reply.err, '^WRONGTYPE') and reply or redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: ' .. damage)
 end
 -- end shared
 if earlier then
@@ -147,37 +148,46 @@ local function announce(kind, ...)
   redis.call('XADD', prefix .. 'events', 'MAXLEN', '~', kept, '*', 'event', kind, ...)
 end
 -- end shared
+-- shared: attempt
+-- What a command says; {} where the key is of another type, for it was damaged by hand. Any other error, of permissions say,
+-- is no answer: it ends the script. So the first attempt comes before the first write.
+local function attempt(...)
+  local answer = redis.pcall(...)
+  local fault = type(answer) == 'table' and answer.err
+  return fault and (string.find(fault, '^WRONGTYPE') and {} or redis.call(...)) or answer
+end
+-- end shared
 -- shared: sharing
 -- Mark all entries here that are bound to an id as sharing it, so that their turns take its lock too.
 -- A turn that runs on it now gets the lock, if that lives here, and is returned: session key,
--- token and fence. The second answer is how many entries there are.
+-- token and fence. The second answer is how many entries there are. All is read before the first write.
 local function share(session_id, id_home, but_not)
-  local running, entries, lock_key = {}, 0, prefix .. 'lock:' .. session_id
+  local running, sharers, lock_key = {}, {}, prefix .. 'lock:' .. session_id
   for _, session_key in ipairs(lanes_of(session_id)) do
     local entry_key, turn_key = prefix .. 'entry:' .. session_key, prefix .. 'turn:' .. session_key
-    local values = redis.pcall('HMGET', entry_key, 'session_id', 'id_home', 'version')
+    local values = attempt('HMGET', entry_key, 'session_id', 'id_home', 'version')
     if session_key ~= but_not and values[1] == session_id and is_whole(values[3]) then
-      entries = entries + 1
-      if values[2] ~= id_home then
-        redis.call('HSET', entry_key, 'id_home', id_home, 'version', whole(values[3] + 1))
-      end
-      local turn = redis.pcall('HMGET', turn_key, 'token', 'fence', 'session_id', 'id_home')
-      local lapses = redis.call('ZSCORE', prefix .. 'turns', session_key)
-      if turn[2] and turn[3] == session_id and is_leased(lapses) then
-        redis.call('HSET', turn_key, 'id_home', id_home)
-        -- One that began when it was shared already has the lock, or waits for it.
-        if id_home == prefix and turn[4] ~= id_home then
-          -- A lock that was damaged by hand is nobody's: who wants it is told.
-          redis.pcall('HSET', lock_key, 'token', turn[1], 'session_key', session_key, 'replica', string.match(turn[1], '^[^/]+'))
-          redis.call('ZADD', prefix .. 'locks', whole(lapses), session_id)
-        end
-        for _, part in ipairs({ session_key, turn[1], turn[2] }) do
-          running[#running + 1] = part
-        end
-      end
+      sharers[#sharers + 1] = { session_key = session_key, entry_key = entry_key, turn_key = turn_key, id_home = values[2], version = values[3],
+        turn = attempt('HMGET', turn_key, 'token', 'fence', 'session_id', 'id_home'), lapses = redis.call('ZSCORE', prefix .. 'turns', session_key) }
     end
   end
-  return running, entries
+  for _, lane in ipairs(sharers) do
+    local turn = lane.turn
+    if lane.id_home ~= id_home then
+      redis.call('HSET', lane.entry_key, 'id_home', id_home, 'version', whole(lane.version + 1))
+    end
+    if turn[2] and turn[3] == session_id and is_leased(lane.lapses) then
+      redis.call('HSET', lane.turn_key, 'id_home', id_home)
+      -- One that began when it was shared already has the lock, or waits for it.
+      if id_home == prefix and turn[4] ~= id_home then
+        -- A lock that was damaged by hand is nobody's: who wants it is told.
+        attempt('HSET', lock_key, 'token', turn[1], 'session_key', lane.session_key, 'replica', string.match(turn[1], '^[^/]+'))
+        redis.call('ZADD', prefix .. 'locks', whole(lane.lapses), session_id)
+      end
+      running[#running + 1], running[#running + 2], running[#running + 3] = lane.session_key, turn[1], turn[2]
+    end
+  end
+  return running, #sharers
 end
 -- end shared
 -- shared: policy
@@ -239,12 +249,11 @@ local function index_activity(due, updated_at)
 end
 -- end shared
 -- shared: stale
--- A turn that runs is stale once the lane is bound anew, even if it is to the same id again one day.
-local function make_turn_stale()
+-- The turn that has the lane, by its key, or nil. It is stale once the lane is bound anew, even if it is to the same id again
+-- one day: it gets the mark `rebound`. Asked for before the first write.
+local function turn_here()
   local turn_key = prefix .. 'turn:' .. session_key
-  if redis.pcall('HEXISTS', turn_key, 'fence') == 1 then
-    redis.call('HSET', turn_key, 'rebound', '1')
-  end
+  return type(attempt('HGET', turn_key, 'fence')) == 'string' and turn_key or nil
 end
 -- end shared
 -- shared: rebind
@@ -269,14 +278,17 @@ local fault = policy.skewed or damaged_index(updated_at_index, expiry_index, pre
 if fault then
   return fault
 end
-remember('1')
+local stale_turn = turn_here()
 -- In the only partition all is settled here: who has the id by now shares it. Else that was done before,
 -- partition by partition.
 if id_home == '' then
   local _, sharers = share(session_id, prefix, session_key)
   id_home = sharers > 0 and prefix or ''
 end
-make_turn_stale()
+remember('1')
+if stale_turn then
+  redis.call('HSET', stale_turn, 'rebound', '1')
+end
 announce('switched', 'session_key', session_key, 'session_id', session_id, 'old_session_id', entry.session_id)
 rebind(session_id, policy)
 if id_home ~= '' then

@@ -42,8 +42,8 @@ if not lease_ms or lease_ms < 1 or lease_ms > LONGEST_LEASE_MS or not interval_m
   return redis.error_reply('BADARG take_job needs a lease_ms of 1 to 300000 and an interval_ms')
 end
 local job = redis.pcall('HMGET', job_key, 'token', 'replica', 'lapses_at', 'last_done_at')
-if type(job) ~= 'table' or job.err then
-  return redis.error_reply('CORRUPT ' .. job_key .. ' is damaged: it is not a hash')
+if job.err then
+  return string.find(job.err, '^WRONGTYPE') and redis.error_reply('CORRUPT ' .. job_key .. ' is damaged: it is not a hash') or job
 end
 if job[1] ~= token then
   if job[1] and is_leased(job[3]) then

@@ -2,8 +2,8 @@
 -- times in a row, and after so many the session is suspended instead (0: never). Marking is not activity.
 -- Says what became of it.
 local function interrupt(entry_key, session_key, session_id, reason, interruption_limit)
-  local now_is = redis.pcall('HMGET', entry_key, 'session_id', 'version', 'suspended', 'interruptions')
-  if now_is.err or now_is[1] ~= session_id or not is_whole(now_is[2]) or now_is[3] == '1' then
+  local now_is = attempt('HMGET', entry_key, 'session_id', 'version', 'suspended', 'interruptions')
+  if now_is[1] ~= session_id or not is_whole(now_is[2]) or now_is[3] == '1' then
     return ''
   end
   local interruptions = (is_whole(now_is[4]) and tonumber(now_is[4]) or 0) + 1

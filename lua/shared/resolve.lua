@@ -15,7 +15,7 @@ local function reset_reason(policy)
     local marked_at = is_whole(entry.last_resume_marked_at) and tonumber(entry.last_resume_marked_at) or updated_at
     reason = now - marked_at > freshness_ms and 'resume_pending_expired' or nil
   end
-  return reason and not is_held(redis.pcall('ZSCORE', active_index, session_key)) and reason or nil
+  return reason and not damaged_index(active_index) and not is_held(redis.call('ZSCORE', active_index, session_key)) and reason or nil
 end
 -- A new session in an empty lane, its origin from ARGV[fields_at] on.
 local function created(policy, fields_at)
