@@ -185,6 +185,17 @@ def test_every_script_has_its_call() -> None:
     assert {path.stem for path in SCRIPTS} == set(CALLS) == set(library())
 
 
+@pytest.mark.parametrize("name", CALLS)
+def test_a_script_that_computes_names_of_keys_is_told_two(name: str) -> None:
+    """One that no key has, and another: a slot that moves is waited for, nobody answers by half."""
+    keys = CALLS[name]().keys
+    if re.search(r"\bprefix \.\.", library()[name].text):
+        assert len(keys) == 2
+    if len(keys) > 1:
+        assert re.fullmatch(r"\{redisstore[.\d]*\}:", keys[0])
+        assert re.fullmatch(re.escape(keys[0]) + ".+", keys[1])
+
+
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 def test_shared_blocks_are_true_copies(path: Path) -> None:
     text = path.read_text("utf-8")

@@ -105,7 +105,8 @@ def _parts(names: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
 
 def _others(prefix: str, names: Sequence[bytes], *, repair: bool) -> Call[list[Fault]]:
     args = ("1" if repair else "", *names)
-    return Call("audit_keys", (prefix,), args, lambda reply: _faults(prefix, reply))
+    named = (prefix, prefix + "updated_at")
+    return Call("audit_keys", named, args, lambda reply: _faults(prefix, reply))
 
 
 def indexes(context: Context, *, repair: bool) -> Sweep[Fault]:

@@ -70,7 +70,7 @@ def _count_call(home: Partition, ids: Sequence[SessionId]) -> Call[list[int]]:
     def decode(reply: Sequence[bytes]) -> list[int]:
         return [int(count) for count in reply]
 
-    return Call("count_bindings", (home.prefix,), tuple(ids), decode)
+    return Call("count_bindings", (home.prefix, home.updated_at), tuple(ids), decode)
 
 
 def _batches(entries: Iterator[SessionEntry]) -> Iterator[list[SessionEntry]]:

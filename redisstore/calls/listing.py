@@ -104,7 +104,7 @@ def lookup(context: Context, session_id: object) -> list[Call[SessionEntry | Non
             key = SessionKey(reply[0].decode())
             return decode_entry(key, home.entry(key), reply[1])
 
-        return Call("lookup_session_id", (home.prefix,), (checked,), decode)
+        return Call("lookup_session_id", (home.prefix, home.updated_at), (checked,), decode)
 
     return [ask(home) for home in context.space.partitions]
 

@@ -77,4 +77,4 @@ def _share_call(context: Context, home: Partition, session_id: SessionId) -> Cal
         ]
 
     args = (session_id, context.space.home_of_id(session_id).prefix)
-    return Call("share_session_id", (home.prefix,), args, decode)
+    return Call("share_session_id", (home.prefix, home.updated_at), args, decode)
