@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
+
+ServerRole: TypeAlias = Literal["master", "replica"]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerNode:
+    """One of the servers that a store is on."""
+
+    name: str
+    """``host:port`` of a Cluster's node; empty where there is but one server."""
+    role: ServerRole
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.role})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +38,12 @@ class ServerInfo:
     eviction_policy: str
     used_memory: int
 
+    def __str__(self) -> str:
+        return f"{self.product} {'.'.join(map(str, self.version))}"
+
     @classmethod
     def of(cls, info: Mapping[str, Any]) -> ServerInfo:
-        """Read the sections server, memory and persistence of INFO.
+        """Read the answer to INFO: its sections server, memory and persistence.
 
         Valkey says ``redis_version:7.2.4`` whatever it is; its own version is ``valkey_version``.
         """

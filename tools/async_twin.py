@@ -25,7 +25,7 @@ TWINS = (
 
 _SIGNATURE = re.compile(r"^( *)def (\w+)(\(.*?\) -> (.*?):\n)", re.DOTALL | re.MULTILINE)
 _RUNS_CALLS = (
-    r"self\._(?:run|run_all|complete|info)\(|self\.(?:get_session|count|layout)\(|super\(\)\.close\("
+    r"self\._(?:run|run_all|complete)\(|self\.(?:get_session|count|layout)\(|super\(\)\.close\("
     r"|self\._(?:keeper|turns)\.(?:close|drain)\("
 )
 _GENERATORS = ("_readable", "audit")

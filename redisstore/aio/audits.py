@@ -9,7 +9,8 @@ from redisstore.calls import audit, imports
 from redisstore.calls.audit import Fault
 from redisstore.calls.imports import Outcome
 from redisstore.entry import SessionEntry
-from redisstore.server_info import ServerInfo
+from redisstore.errors import RedisStoreError
+from redisstore.server_info import ServerInfo, ServerNode
 
 _KEYS_A_ROUND = 100
 
@@ -53,14 +54,13 @@ class AuditOperations(StoreBase):
         async for fault in self._runner.drive(audit.indexes(context, repair=repair)):
             yield fault
 
-    async def server_info(self) -> ServerInfo:
-        """Ask the server what it is and how it keeps its data; on Cluster, one of the masters.
+    def list_servers(self) -> AsyncIterator[tuple[ServerNode, ServerInfo | RedisStoreError]]:
+        """Ask each server, on Cluster every master and replica, what it is and how it keeps data.
 
-        Three round trips, no CONFIG.
+        Masters come first. One that can't be asked is yielded with its error: ``StoreRefused``, or
+        ``StoreUnavailable`` after ``config.deadline``. One round trip a server, no CONFIG; through
+        Sentinel, the master alone.
 
         ``redis-cli INFO persistence``
         """
-        server = await self._info("server")
-        memory = await self._info("memory")
-        persistence = await self._info("persistence")
-        return ServerInfo.of(server | memory | persistence)
+        return self._runner.servers()

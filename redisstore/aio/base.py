@@ -130,6 +130,3 @@ class StoreBase:
             await self._open(claim=claim)
         async for item in self._runner.drive(build(self._opening.context)):
             yield item
-
-    async def _info(self, section: str) -> dict[str, Any]:
-        return await self._runner.info(section)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
@@ -18,7 +18,7 @@ from redisstore.calls.call import Ask, Call, Found, ItemT, Steps, Sweep, Wait, W
 from redisstore.calls.layout import Opening
 from redisstore.config import StoreConfig
 from redisstore.connect import AsyncClient, Connection, Lines
-from redisstore.errors import StoreUnavailable
+from redisstore.errors import RedisStoreError, StoreUnavailable
 from redisstore.retry import (
     FAILURES,
     FAILURES_OF_A_LINE,
@@ -27,6 +27,7 @@ from redisstore.retry import (
     worth_repeating,
 )
 from redisstore.scripts import Library, library
+from redisstore.server_info import ServerInfo, ServerNode
 from redisstore.sync.runner import PAUSE_AFTER_FAILED_WAIT, SCAN_COUNT, UNSENT
 
 T = TypeVar("T")
@@ -170,11 +171,25 @@ class AsyncRunner:
                 if cursor == 0:
                     break
 
-    async def info(self, section: str) -> dict[str, Any]:
-        """Read one section of INFO, from one of the masters."""
-        return await self._repeat(
-            lambda: self.connection.client.info(section), section, self._attempts()
-        )
+    async def servers(self) -> AsyncIterator[tuple[ServerNode, ServerInfo | RedisStoreError]]:
+        """Ask each server for INFO, masters first; one that does not tell comes with its error."""
+        client: Any = self.connection.client
+        if not self.connection.clustered:
+            yield ServerNode("", "master"), await self._told(client.info)
+            return
+        await client.initialize()
+        masters, replicas = client.get_primaries(), client.get_replicas()
+        for node in (*masters, *replicas):
+            known = ServerNode(node.name, "replica" if node in replicas else "master")
+            yield known, await self._told(partial(client.info, target_nodes=node))
+
+    async def _told(
+        self, ask: Callable[[], Awaitable[Mapping[str, Any]]]
+    ) -> ServerInfo | RedisStoreError:
+        try:
+            return ServerInfo.of(await self._repeat(ask, "INFO", self._attempts()))
+        except RedisStoreError as error:
+            return error
 
     async def close(self) -> None:
         """Close the connections, and end watches."""

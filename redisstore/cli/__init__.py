@@ -1,6 +1,6 @@
 """The command line, ``redisstore``; also ``python -m redisstore``.
 
-Exit status 0: done; 1: refused, or found faults; 2: wrong usage.
+Exit status 0: done; 1: refused, or found faults; 2: wrong usage; 3: Redis does not answer.
 """
 
 from __future__ import annotations

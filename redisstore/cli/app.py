@@ -48,7 +48,8 @@ def _options(
     Settings not given here come from the environment: REDISSTORE_URL (else
     redis://localhost:6379/0), REDISSTORE_NAMESPACE (else redisstore) ...
 
-    Exit status 0: done; 1: refused, or found faults; 2: wrong usage.
+    Exit status 0: done; 1: refused, or found faults; 2: wrong usage; 3: Redis does
+    not answer.
     """
     ctx.obj = {"url": url, "namespace": namespace, "json": json}
 

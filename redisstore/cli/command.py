@@ -11,7 +11,7 @@ from typing import Annotated, Any, Concatenate, TypeAlias
 import typer
 
 from redisstore.cli.output import Output
-from redisstore.errors import InvalidInput, RedisStoreError
+from redisstore.errors import InvalidInput, RedisStoreError, StoreFull, StoreUnavailable
 from redisstore.sync.store import SessionStore
 
 UrlOption = Annotated[
@@ -59,8 +59,8 @@ def command(*options: str) -> Callable[[Command], Callable[..., None]]:
     """Make a function with an ``Invocation`` in front a command with global ``options``.
 
     Each may stand before the command's name or behind it: ``url``, ``namespace``, ``json``. What
-    the store raises becomes one line on stderr, and the exit status: 2 for a wrong argument, 1 for
-    all else. Status 1 also follows from ``Output.failed``.
+    the store raises becomes one line on stderr, and the exit status: 2 for a wrong argument, 3
+    where Redis does not answer, 1 for all else. Status 1 also follows from ``Output.failed``.
     """
 
     def decorate(function: Command) -> Callable[..., None]:
@@ -104,5 +104,7 @@ def _status(output: Output, work: Callable[[], None]) -> int:
         return 2
     except RedisStoreError as error:
         output.complain(str(error))
-        return 1
+        # A server that is full has answered.
+        away = isinstance(error, StoreUnavailable) and not isinstance(error, StoreFull)
+        return 3 if away else 1
     return 1 if output.failed else 0

@@ -11,6 +11,7 @@ import typer
 from redisstore.cli.command import Invocation, WrongUsage, command
 from redisstore.cli.output import Output
 from redisstore.doctor import Finding, examine
+from redisstore.errors import StoreUnavailable
 from redisstore.hermes.examination import examine_gateway
 
 _STYLES = {"ok": "green", "warning": "yellow", "fault": "bold red"}
@@ -22,6 +23,13 @@ def doctor(
     repair: Annotated[
         bool, typer.Option("--repair", help="Put the indexes right, then look again.")
     ] = False,
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick", help="Leave the sessions and their indexes out: for a monitor, each minute."
+        ),
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings count as faults.")] = False,
     hermes: Annotated[
         bool,
         typer.Option("--hermes", help="Check the plugin for hermes-agent too, and its settings."),
@@ -35,7 +43,10 @@ def doctor(
         ),
     ] = None,
 ) -> None:
-    """Check the server's settings and every entry with its indexes. Faults: exit status 1.
+    """Check the servers' settings and every entry with its indexes.
+
+    Exit status 0: no fault; 1: a fault, with --strict a warning too; 2: wrong usage; 3: Redis does
+    not answer.
 
     With --hermes, of the store that a gateway of hermes-agent uses; run it in its environment.
     """
@@ -46,11 +57,20 @@ def doctor(
         raise WrongUsage(
             "--hermes takes the store from the gateway's settings: leave out --url and --namespace"
         )
-    found = examine_gateway(home, repair=repair) if hermes else _of_store(call, repair=repair)
+    if quick and repair:
+        raise WrongUsage("--quick looks at nothing that --repair could put right")
+    if hermes:
+        found = examine_gateway(home, repair=repair, quick=quick)
+    else:
+        found = _of_store(call, repair=repair, quick=quick)
     findings: list[Finding] = []
-    for finding in found:
-        findings.append(finding)
-        _print_finding(output, finding)
+    away: StoreUnavailable | None = None
+    try:
+        for finding in found:
+            findings.append(finding)
+            _print_finding(output, finding)
+    except StoreUnavailable as error:
+        away = error
     numbers = {
         severity: sum(finding.severity == severity for finding in findings) for severity in _STYLES
     }
@@ -58,17 +78,20 @@ def doctor(
     if output.as_json:
         output.record(
             {
+                "complete": away is None,
                 "faults": numbers["fault"],
                 "warnings": numbers["warning"],
                 "findings": findings,
             }
         )
-    output.failed = numbers["fault"] > 0
+    output.failed = numbers["fault"] > 0 or (strict and numbers["warning"] > 0)
+    if away is not None:
+        raise away
 
 
-def _of_store(call: Invocation, *, repair: bool) -> Iterator[Finding]:
+def _of_store(call: Invocation, *, repair: bool, quick: bool) -> Iterator[Finding]:
     with call.open_store() as store:
-        yield from examine(store, repair=repair)
+        yield from examine(store, repair=repair, quick=quick)
 
 
 def _print_finding(output: Output, finding: Finding) -> None:

@@ -4,32 +4,34 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
 from redisstore.calls.prune import PruneBatch, PruneReport
 from redisstore.cli.command import Invocation, WrongUsage, command
 from redisstore.cli.output import Output, moment
-from redisstore.errors import StoreRefused
+from redisstore.errors import RedisStoreError
 from redisstore.keys import SessionKey
-from redisstore.server_info import ServerInfo
-from redisstore.sync.store import SessionStore
+from redisstore.server_info import ServerInfo, ServerNode
+
+_Told: TypeAlias = ServerInfo | RedisStoreError
 
 
 @command("url", "namespace", "json")
 def stats(call: Invocation) -> None:
-    """Count sessions, and say what the server is and how much memory it uses."""
+    """Count sessions, and say what each server is and how much memory it uses."""
     output = call.output
     with call.open_store() as store:
         context = store.layout()
         counts = store.count()
-        server = _told(store)
+        # An ACL may well forbid INFO, which no other command needs.
+        servers = list(store.list_servers())
         namespace = store.config.namespace
     partitions = context.space.partition_count if context else None
     if output.as_json:
         facts = {"namespace": namespace, "partitions": partitions, **asdict(counts)}
-        output.record(facts | {"server": server})
+        output.record(facts | {"servers": [_recorded(*one) for one in servers]})
         return
     output.facts(
         [
@@ -42,28 +44,27 @@ def stats(call: Invocation) -> None:
             ("  expired", f"{counts.expired:,} (past it)"),
             ("oldest activity", f"{moment(counts.oldest)} UTC" if counts.oldest else "-"),
             ("newest activity", f"{moment(counts.newest)} UTC" if counts.newest else "-"),
-            *_server_facts(server),
+            *(fact for one in servers for fact in _server_facts(*one)),
         ]
     )
 
 
-def _told(store: SessionStore) -> ServerInfo | None:
-    """Ask the server about itself; an ACL may well forbid INFO, which no other command needs."""
-    try:
-        return store.server_info()
-    except StoreRefused:
-        return None
+def _recorded(node: ServerNode, told: _Told) -> dict[str, object]:
+    if isinstance(told, ServerInfo):
+        return {**asdict(node), **asdict(told)}
+    return {**asdict(node), "error": str(told)}
 
 
-def _server_facts(server: ServerInfo | None) -> list[tuple[str, str]]:
-    if server is None:
-        return [("server", "refuses INFO")]
-    limit = f"{server.maxmemory:,}" if server.maxmemory else "no limit"
+def _server_facts(node: ServerNode, told: _Told) -> list[tuple[str, str]]:
+    where = f"{node}: " if node.name else ""
+    if isinstance(told, RedisStoreError):
+        return [("server", f"{where}{told}")]
+    limit = f"{told.maxmemory:,}" if told.maxmemory else "no limit"
     return [
-        ("server", f"{server.product} {'.'.join(map(str, server.version))}"),
-        ("memory used", f"{server.used_memory:,} bytes"),
-        ("memory limit", f"{limit} ({server.eviction_policy})"),
-        ("append-only", "yes" if server.append_only else "no"),
+        ("server", f"{where}{told}"),
+        ("memory used", f"{told.used_memory:,} bytes"),
+        ("memory limit", f"{limit} ({told.eviction_policy})"),
+        ("append-only", "yes" if told.append_only else "no"),
     ]
 
 

@@ -25,6 +25,7 @@ from redisstore.demo.proof import Check, Entries, Prune
 from redisstore.demo.screen import Screen
 from redisstore.demo.settings import HOLD_TTL, TURN_TTL, store_config
 from redisstore.demo.traffic import Traffic
+from redisstore.errors import RedisStoreError
 from redisstore.keys import SessionKey
 from redisstore.sync.store import SessionStore
 from redisstore.transfer import import_file
@@ -102,12 +103,13 @@ class _Play:
             return self._prove(before, traffic, self._prune())
 
     def _introduce_server(self) -> None:
-        info = self._store.server_info()
-        version = ".".join(map(str, info.version))
+        _, info = next(self._store.list_servers())
+        if isinstance(info, RedisStoreError):
+            raise info
         own = ", started for this, every write synced to disk" if self._place.socket else ""
         self._screen.say(
             "server",
-            f"{info.product} {version}{own}",
+            f"{info}{own}",
             f"{self._place.label}, namespace {self._place.namespace}",
         )
 

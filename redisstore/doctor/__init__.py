@@ -1,6 +1,6 @@
 """Whether a store is sound: the server's settings, the layout, and every entry with its indexes.
 
-Only judgement lives here. What is judged comes from ``SessionStore.server_info``, ``layout`` and
+Only judgement lives here. What is judged comes from ``SessionStore.list_servers``, ``layout`` and
 ``audit``; none of them needs CONFIG.
 """
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from redisstore.doctor.finding import Finding
-from redisstore.errors import StoreRefused
-from redisstore.server_info import ServerInfo
+from redisstore.errors import RedisStoreError, StoreRefused
+from redisstore.server_info import ServerInfo, ServerNode
 from redisstore.sync.store import SessionStore
 
 OLDEST_SUPPORTED = {"Redis": (7, 0), "Valkey": (7, 2)}
@@ -15,27 +16,43 @@ MEMORY_WARNING = 0.9
 
 
 def settings(store: SessionStore) -> Iterator[Finding]:
-    """Ask the server about itself, without CONFIG."""
-    try:
-        info = store.server_info()
-    except StoreRefused as refusal:
+    """Ask each server about itself, without CONFIG; on Cluster, a finding names its node.
+
+    Raises:
+        StoreUnavailable: the only server there is does not answer.
+
+    """
+    for node, told in store.list_servers():
+        for finding in _judged(node, told):
+            yield replace(finding, message=f"{node}: {finding.message}") if node.name else finding
+
+
+def _judged(node: ServerNode, told: ServerInfo | RedisStoreError) -> Iterator[Finding]:
+    if isinstance(told, ServerInfo):
+        yield judge_version(told)
+        yield from judge_persistence(told)
+        yield from judge_memory(told)
+    elif isinstance(told, StoreRefused):
         advice = "allow INFO (ACL: +info) to have version, persistence and memory checked"
-        yield Finding("warning", "server", f"does not tell about itself: {refusal}", advice)
-        return
-    yield judge_version(info)
-    yield from judge_persistence(info)
-    yield from judge_memory(info)
+        yield Finding("warning", "server", f"does not tell about itself: {told}", advice)
+    elif not node.name:
+        raise told
+    elif node.role == "master":
+        advice = "its sessions can't be reached until it is back, or a replica takes its place"
+        yield Finding("fault", "server", str(told), advice)
+    else:
+        advice = "start it again: until then, its master has one replica less to take its place"
+        yield Finding("warning", "server", str(told), advice)
 
 
 def judge_version(info: ServerInfo) -> Finding:
     """Say whether the server is new enough for the scripts."""
-    version = ".".join(map(str, info.version))
     oldest = OLDEST_SUPPORTED[info.product]
     wanted = f"{info.product} {'.'.join(map(str, oldest))}"
     if info.version < oldest:
-        message = f"{info.product} {version} is too old"
+        message = f"{info} is too old"
         return Finding("fault", "server", message, f"upgrade to {wanted} or newer")
-    return Finding("ok", "server", f"{info.product} {version}")
+    return Finding("ok", "server", str(info))
 
 
 def judge_persistence(info: ServerInfo) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from redisstore.doctor import Finding, examine
-from redisstore.errors import InvalidInput, RedisStoreError
+from redisstore.errors import InvalidInput, RedisStoreError, StoreUnavailable
 from redisstore.hermes.home import configuration, home_of, surroundings, variables
 from redisstore.hermes.presence import running, transcripts, untaken
 from redisstore.hermes.settings import Settings, told_where
@@ -20,12 +20,17 @@ from redisstore.sync.store import SessionStore
 
 
 def examine_gateway(
-    directory: str | os.PathLike[str] | None = None, *, repair: bool = False
+    directory: str | os.PathLike[str] | None = None, *, repair: bool = False, quick: bool = False
 ) -> Iterator[Finding]:
     """Look at a gateway's plugin, and at the store that it uses, and yield what is found.
 
     ``directory``: the gateway's home, else ``HERMES_HOME`` or ``~/.hermes``. Reads the whole store,
-    as ``examine`` does; ``repair`` is for that.
+    as ``examine`` does; ``repair`` and ``quick`` are for that. ``quick`` leaves the gateway's own
+    index out too.
+
+    Raises:
+        StoreUnavailable: Redis does not answer; a finding has said so.
+
     """
     home = home_of(directory)
     if not home.is_dir():
@@ -50,10 +55,12 @@ def examine_gateway(
     except (ValueError, RedisStoreError) as error:
         advice = f"put it right in {home / 'config.yaml'}, in .env there, or in the environment"
         yield Finding("fault", "settings", str(error), advice)
+        if isinstance(error, StoreUnavailable):
+            raise
         return
     yield from _set(settings, own)
     with store:
-        yield from _stored(store, home, repair=repair)
+        yield from _stored(store, home, repair=repair, quick=quick)
 
 
 def _set(settings: Settings, own: dict[str, Any]) -> Iterator[Finding]:
@@ -80,18 +87,21 @@ def _set(settings: Settings, own: dict[str, Any]) -> Iterator[Finding]:
         )
 
 
-def _stored(store: SessionStore, home: Path, *, repair: bool) -> Iterator[Finding]:
+def _stored(store: SessionStore, home: Path, *, repair: bool, quick: bool) -> Iterator[Finding]:
     """Look at the store, and at the gateway beside it."""
     try:
         layout_is_right = True
-        for finding in examine(store, repair=repair):
+        for finding in examine(store, repair=repair, quick=quick):
             layout_is_right &= (finding.check, finding.severity) != ("layout", "fault")
             yield finding
         if layout_is_right:
             replicas = [one for one in store.list_replicas() if one.alive]
             yield running(home, store.config.replica, replicas)
             yield transcripts(home, store.config.replica, replicas)
-            yield untaken(store, home)
+            if not quick:
+                yield untaken(store, home)
     except RedisStoreError as error:
         advice = "the gateway does not start so; see that Redis runs, and that the URL is right"
         yield Finding("fault", "redis", str(error), advice)
+        if isinstance(error, StoreUnavailable):
+            raise

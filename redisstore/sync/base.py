@@ -125,6 +125,3 @@ class StoreBase:
             self._open(claim=claim)
             sweep = build(self._opening.context)
         return self._runner.drive(sweep)
-
-    def _info(self, section: str) -> dict[str, Any]:
-        return self._runner.info(section)

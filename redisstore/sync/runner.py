@@ -11,7 +11,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -22,8 +22,10 @@ from redisstore.calls.call import Ask, Call, Found, ItemT, Steps, Sweep, Wait, W
 from redisstore.calls.layout import Opening
 from redisstore.config import StoreConfig
 from redisstore.connect import Command, Connection, SyncClient, exchange_for
+from redisstore.errors import RedisStoreError
 from redisstore.retry import FAILURES, Attempts, tell_repeated, worth_repeating
 from redisstore.scripts import Library, library
+from redisstore.server_info import ServerInfo, ServerNode
 
 T = TypeVar("T")
 SCAN_COUNT = 500
@@ -209,9 +211,22 @@ class Runner:
             if cursor == 0:
                 return
 
-    def info(self, section: str) -> dict[str, Any]:
-        """Read one section of INFO, from one of the masters."""
-        return self._repeat(lambda: self.connection.client.info(section), section, self._attempts())
+    def servers(self) -> Iterator[tuple[ServerNode, ServerInfo | RedisStoreError]]:
+        """Ask each server for INFO, masters first; one that does not tell comes with its error."""
+        client: Any = self.connection.client
+        if not self.connection.clustered:
+            yield ServerNode("", "master"), self._told(client.info)
+            return
+        masters, replicas = client.get_primaries(), client.get_replicas()
+        for node in (*masters, *replicas):
+            known = ServerNode(node.name, "replica" if node in replicas else "master")
+            yield known, self._told(client.get_redis_connection(node).info)
+
+    def _told(self, ask: Callable[[], Mapping[str, Any]]) -> ServerInfo | RedisStoreError:
+        try:
+            return ServerInfo.of(self._repeat(ask, "INFO", self._attempts()))
+        except RedisStoreError as error:
+            return error
 
     def close(self) -> None:
         """Close the connections, and end watches."""

@@ -32,7 +32,7 @@ def test_a_gateway_that_is_set_up_has_no_fault_and_is_told_where_its_sessions_li
 ) -> None:
     result = run("doctor", "--hermes", "--home", str(home), "--json", url="redis://127.0.0.1:1")
     # REDISSTORE_URL of this shell wins over config.yaml, here as in the gateway.
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     (home / ".env").write_text(f"REDISSTORE_URL={server.url()}\n")
     result = run("doctor", "--hermes", "--home", str(home), "--json", url="redis://127.0.0.1:1")
     assert result.exit_code == 0

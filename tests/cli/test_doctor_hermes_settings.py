@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from redisstore import SessionResetPolicy
-from redisstore.errors import InvalidInput
+from redisstore.doctor import Finding
+from redisstore.errors import InvalidInput, StoreUnavailable
 from redisstore.hermes.examination import examine_gateway
 from redisstore.hermes.settings import Settings
 from tests.cli.homes import ENABLED, configure, faults, found, label, only
@@ -44,7 +45,9 @@ def test_a_configuration_may_name_variables_of_the_home_and_no_password_is_told(
     (home / ".env").write_text(f"STORE={server.url()}\n")
     assert f"{label(server)}, redisstore; replica ${{NONE}}" in only(home, "settings").message
     (home / ".env").write_text("STORE=redis://me:secret@127.0.0.1:1/0\n")
-    findings = list(examine_gateway(home))
+    findings: list[Finding] = []
+    with pytest.raises(StoreUnavailable):
+        findings.extend(examine_gateway(home))
     assert findings[-1].check == "redis"
     assert "secret" not in str(findings)
 

@@ -20,7 +20,8 @@ def test_stats_count_the_sessions_and_name_the_server(store: SessionStore, run: 
     found = document(run("stats", "--json"))
     assert (found["sessions"], found["active"], found["partitions"]) == (2, 1, 1)
     assert found["oldest"] == "2020-01-01T00:00:00Z"
-    assert found["server"]["product"] == "Valkey"
+    (server,) = found["servers"]
+    assert (server["product"], server["role"]) == ("Valkey", "master")
     for_people = run("stats").stdout
     assert "Valkey 9.1" in for_people
     assert "2020-01-01 00:00:00 UTC" in for_people
@@ -29,7 +30,8 @@ def test_stats_count_the_sessions_and_name_the_server(store: SessionStore, run: 
 def test_stats_go_without_what_the_server_does_not_tell(run: Run) -> None:
     result = run("stats", "--json", url="memory:")
     assert result.exit_code == 0
-    assert document(result)["server"] is None
+    (server,) = document(result)["servers"]
+    assert "refused" in server["error"]
 
 
 def test_prune_removes_what_is_old_and_reports_what_was_kept_and_why(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 NOT_COUNTED = {
     "close": "sends nothing",
     "from_url": "sends nothing by itself",
-    "server_info": "three times INFO, whose length is the server's matter",
+    "list_servers": "INFO, whose length is the server's matter",
 }
 GET = "get_session"
 

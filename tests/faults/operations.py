@@ -273,6 +273,6 @@ OPERATIONS: Sequence[Operation] = (
         calls=_stored_and_counted(OLD.session_key),
     ),
 )
-"""All but `audit` and `server_info`, which are not made of script calls alone."""
+"""All but `audit`, `drop` and `list_servers`, which are not made of script calls alone."""
 
 OPERATIONS_THAT_WRITE = tuple(operation for operation in OPERATIONS if operation.writes)
