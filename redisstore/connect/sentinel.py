@@ -16,7 +16,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from redisstore.config import StoreConfig
-from redisstore.connect.settings import settings, timeouts, tls_options
+from redisstore.connect.settings import connection_options, settings, tls_options
 from redisstore.connect.url import Target
 
 
@@ -84,7 +84,7 @@ def _to_master(target: Target, config: StoreConfig, retry: Retry | AsyncRetry) -
 
 def _to_sentinels(target: Target, config: StoreConfig, retry: Retry | AsyncRetry) -> dict[str, Any]:
     return {
-        **timeouts(config),
+        **connection_options(config),
         **_shared(target, retry),
         "username": target.sentinel_username,
         "password": target.sentinel_password,

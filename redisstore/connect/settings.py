@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,13 @@ from redisstore.errors import InvalidInput
 
 _NOT_IN_A_NAME = re.compile(r"[^!-~]+")
 _LONGEST_NAME = 80
+_UNTOLD: dict[str, None] = (
+    {"driver_info": None}
+    if find_spec("redis.driver_info")
+    else {"lib_name": None, "lib_version": None}
+)
+"""Has redis-py leave out ``CLIENT SETINFO``: a user with the least permissions may not send it, and
+could not be given it before Redis 7.2."""
 _FILE_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 
 
@@ -27,13 +35,17 @@ def settings(target: Target, config: StoreConfig) -> dict[str, Any]:
         "client_name": client_name(config.replica),
         "protocol": 2,
         "decode_responses": False,
-        **timeouts(config),
+        **connection_options(config),
     }
 
 
-def timeouts(config: StoreConfig) -> dict[str, Any]:
-    """Return how long to wait for a connection, and then for a reply."""
+def connection_options(config: StoreConfig) -> dict[str, Any]:
+    """Return what goes for connections to sentinels too: how long to wait for one, and for a reply.
+
+    Nothing is sent that says which library this is.
+    """
     return {
+        **_UNTOLD,
         "socket_timeout": config.socket_timeout,
         "socket_connect_timeout": config.socket_timeout,
     }

@@ -1,0 +1,1 @@
+"""Users with the permissions that docs/operations.md gives them: enough, and no more than that."""
