@@ -1,4 +1,24 @@
-"""What a URL says. No part of a password gets into a label, a repr or a message of this module."""
+"""What a URL says. No part of a password gets into a label, a repr or a message of this module.
+
+================  ==============================  =============================================
+kind              URL                             options after the ``?``
+================  ==============================  =============================================
+single            redis://user:pw@host:6379/0     username, password, db
+unix              unix:///run/redis.sock          username, password, db
+cluster           redis+cluster://h1:6379,h2      username, password
+sentinel          redis+sentinel://s1,s2/main/0   the same and db; of the sentinels themselves
+                                                  sentinel_username, sentinel_password
+embedded          embedded:///directory           appendfsync
+memory            memory://name                   none
+================  ==============================  =============================================
+
+The user and the password in front are those of the Redis servers. With TLS the scheme begins with
+``rediss``, and there are also ``ssl_ca_certs``, ``ssl_certfile`` and ``ssl_keyfile`` (files),
+``ssl_ca_data`` (the certificates themselves), ``ssl_cert_reqs`` (``required``, ``optional``,
+``none``) and ``ssl_check_hostname`` (``true``, ``false``); with sentinels they go for both. Without
+a port it is 6379, of sentinels 26379. In a user name or a password, ``/ ? # @ : ,`` are written as
+``%2F %3F %23 %40 %3A %2C``.
+"""
 
 from __future__ import annotations
 
