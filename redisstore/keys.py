@@ -17,7 +17,7 @@ from __future__ import annotations
 import binascii
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import NewType, TypeVar
@@ -31,6 +31,16 @@ SessionId = NewType("SessionId", str)
 """The conversation that a lane is bound to now: ``20261122_112233_deadbeef0123``."""
 
 LAYOUT_VERSION = 1
+KINDS_OF_A_LANE = ("entry:", "holds:", "turn:", "queue:")
+INDEXES = ("updated_at", "expiry", "active", "turns", "locks")
+KINDS_OF_A_PARTITION = (
+    *KINDS_OF_A_LANE,
+    *INDEXES,
+    *("session_ids:", "op:", "wake:", "seen:", "lock:", "lock_queue:", "fence", "events", "meta"),
+)
+KINDS_OF_THE_STORE = ("replica:", "job:", "replicas", "meta")
+"""What the keys at a place are called; a colon stands before the name of a single one."""
+
 SLOTS = 16384
 MAX_PARTITIONS = 256
 _NAMESPACE = re.compile(r"[A-Za-z0-9_-]{1,32}")
@@ -82,9 +92,14 @@ class Partition:
         """The Cluster slot of this partition."""
         return slot_of_tag(self.tag)
 
+    @cached_property
+    def entries(self) -> str:
+        """What the names of all entries begin with."""
+        return self.prefix + "entry:"
+
     def entry(self, session_key: SessionKey) -> str:
         """Name the hash of one entry."""
-        return f"{self.prefix}entry:{session_key}"
+        return f"{self.entries}{session_key}"
 
     def holds(self, session_key: SessionKey) -> str:
         """Name the sorted set of one session's process holds."""
@@ -162,13 +177,13 @@ class KeySpace:
 
     @property
     def meta(self) -> str:
-        """The hash with layout version and partition count."""
-        return meta_key(self.namespace)
+        """The layout record: the hash with layout version and partition count."""
+        return self.root + "meta"
 
     @property
     def root(self) -> str:
         """What the keys begin with that stand at the same place whatever the partition count."""
-        return root_prefix(self.namespace)
+        return "{" + self.namespace + "}:"
 
     @property
     def replicas(self) -> str:
@@ -184,6 +199,11 @@ class KeySpace:
         """All partitions, by index."""
         tags = partition_tags(self.namespace, self.partition_count)
         return tuple(Partition(i, tag) for i, tag in enumerate(tags))
+
+    @cached_property
+    def by_prefix(self) -> Mapping[str, Partition]:
+        """All partitions, by what their keys begin with."""
+        return {home.prefix: home for home in self.partitions}
 
     def partition_of(self, session_key: SessionKey) -> Partition:
         """Return the partition that a session key lives in."""
@@ -204,16 +224,6 @@ class KeySpace:
             home = self.partition_of(session_key)
             sorted_items.setdefault(home, []).append((session_key, item))
         return sorted_items
-
-
-def root_prefix(namespace: str) -> str:
-    """Return what the keys of a namespace as a whole begin with: meta, replicas and jobs."""
-    return "{" + namespace + "}:"
-
-
-def meta_key(namespace: str) -> str:
-    """Name the layout record of a namespace; it does not depend on the partition count."""
-    return "{" + namespace + "}:meta"
 
 
 def check_namespace(namespace: object) -> str:

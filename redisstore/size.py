@@ -6,6 +6,7 @@ it three times as large. So a text goes on in ``<field> 2``, ``<field> 3`` ... e
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from redisstore.errors import EntryTooLarge
 
 _LONGEST_PIECE = 64
+_PIECE_NUMBER = re.compile(r"[1-9][0-9]{0,5}")
 
 
 def check_size(fields: Mapping[str, str], max_bytes: int) -> None:
@@ -48,7 +50,7 @@ def append_pieces(pieces: Iterable[tuple[bytes, str]], values: dict[str, Any]) -
     numbered: list[tuple[int, str, str]] = []
     for name, text in pieces:
         field, _, number = name.decode(errors="replace").rpartition(" ")
-        if number.isdecimal() and isinstance(values.get(field), str):
+        if _PIECE_NUMBER.fullmatch(number) and isinstance(values.get(field), str):
             numbered.append((int(number), field, text))
     for _, field, text in sorted(numbered):
         values[field] += text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from datetime import timedelta
+from importlib import metadata
 from typing import Any
 
 import pytest
@@ -88,6 +89,35 @@ def test_one_that_does_not_beat_is_dead_and_is_forgotten_a_day_later(
     living.beat()
     assert set(listed(living.store)) == {"living"}
     assert not stores.client.exists(stores.space.root + "replica:dying")
+
+
+@pytest.fixture
+def not_installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Redisstore as from a checkout or a vendored copy; what asked for its version meanwhile."""
+    asked = []
+    version_of = metadata.version
+
+    def version(name: str) -> str:
+        if name != "redisstore":
+            return version_of(name)
+        asked.append(name)
+        raise metadata.PackageNotFoundError(name)
+
+    replicas.own_version.cache_clear()
+    monkeypatch.setattr(metadata, "version", version)
+    yield asked
+    replicas.own_version.cache_clear()
+
+
+def test_one_that_is_not_installed_beats_all_the_same(
+    stores: ClockedStores, not_installed: list[str]
+) -> None:
+    process = Process(stores)
+    for _ in range(3):
+        process.beat()
+    found = listed(process.store)["one"]
+    assert (found.alive, found.version) == (True, "unknown")
+    assert not_installed == ["redisstore"]
 
 
 def test_one_that_leaves_is_listed_no_more(stores: ClockedStores) -> None:

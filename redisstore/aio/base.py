@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from redisstore.aio.runner import AsyncRunner
 from redisstore.calls.call import Call, Context, ItemT, Steps, Sweep
@@ -14,6 +14,14 @@ from redisstore.connect import AsyncClient, Connection, adopt_async, connect_asy
 from redisstore.keys import Partition, SessionKey
 
 T = TypeVar("T")
+
+
+class AsyncComplete(Protocol):
+    """What carries out the steps of an operation, and returns what it comes to."""
+
+    async def __call__(self, build: Callable[[Context], Steps[T]], *, create: bool = False) -> T:
+        """``create``: the operation may write where nothing is yet, so the store is laid out."""
+        raise NotImplementedError
 
 
 class StoreBase:
@@ -27,7 +35,10 @@ class StoreBase:
         partitions: int | None = None,
         config: StoreConfig | None = None,
     ) -> None:
-        """Use a redis-py client of your own; its retries are switched off, its timeouts apply."""
+        """Use a redis-py client of your own; its retries are switched off, its timeouts apply.
+
+        ``close`` leaves it open: that is for whoever made it.
+        """
         settled = configured(config, namespace=namespace, partitions=partitions)
         self._set_up(adopt_async(client, settled), settled)
 
@@ -82,35 +93,42 @@ class StoreBase:
 
         Raises ``LayoutMismatch`` if what is stored was laid out otherwise. One round trip at most.
         """
-        await self._open(claim=False)
+        await self._open()
         return self._opening.context if self._opening.done else None
 
-    async def _open(self, *, claim: bool) -> None:
+    async def _open(self, *, create: bool = False) -> None:
+        """Learn where keys live, unless that is known; ``create``: lay out a store that is new."""
         if not self._opening.done:
-            partitions = await self._runner.run(self._opening.call(claim=claim))
+            partitions = await self._runner.run(self._opening.call(claim=create))
             self._opening.found(partitions)
 
-    # Arguments are checked, by building the call, before anything is sent; what opening then
-    # teaches about the layout goes into the call that is sent.
+    # Arguments are checked, by building the call, before anything is sent. It is built again if the
+    # layout has become known since, also because another task has asked for it.
 
     async def _run(self, build: Callable[[Context], Call[T]]) -> T:
-        call = build(self._opening.context)
+        context = self._opening.context
+        call = build(context)
         if not self._opening.done:
-            await self._open(claim=call.creates)
+            await self._open(create=call.creates)
+        if context is not self._opening.context:
             call = build(self._opening.context)
         return await self._runner.run(call)
 
     async def _run_all(self, build: Callable[[Context], Sequence[Call[Any]]]) -> list[Any]:
-        calls = build(self._opening.context)
+        context = self._opening.context
+        calls = build(context)
         if not self._opening.done:
-            await self._open(claim=False)
+            await self._open()
+        if context is not self._opening.context:
             calls = build(self._opening.context)
         return await self._runner.run_all(calls) if calls else []
 
-    async def _complete(self, build: Callable[[Context], Steps[T]], *, claim: bool = False) -> T:
-        steps = build(self._opening.context)
+    async def _complete(self, build: Callable[[Context], Steps[T]], *, create: bool = False) -> T:
+        context = self._opening.context
+        steps = build(context)
         if not self._opening.done:
-            await self._open(claim=claim)
+            await self._open(create=create)
+        if context is not self._opening.context:
             steps = build(self._opening.context)
         return await self._runner.complete(steps)
 
@@ -118,15 +136,14 @@ class StoreBase:
         return self._opening.context.space.partition_of(session_key)
 
     def _sweep(
-        self, build: Callable[[Context], Sweep[ItemT]], *, claim: bool = False
+        self, build: Callable[[Context], Sweep[ItemT]], *, create: bool = False
     ) -> AsyncIterator[ItemT]:
         build(self._opening.context)
-        return self._opened_sweep(build, claim=claim)
+        return self._opened_sweep(build, create=create)
 
     async def _opened_sweep(
-        self, build: Callable[[Context], Sweep[ItemT]], *, claim: bool
+        self, build: Callable[[Context], Sweep[ItemT]], *, create: bool
     ) -> AsyncIterator[ItemT]:
-        if not self._opening.done:
-            await self._open(claim=claim)
+        await self._open(create=create)
         async for item in self._runner.drive(build(self._opening.context)):
             yield item

@@ -10,12 +10,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Self, TypeAlias
 
+from redisstore.aio.base import AsyncComplete
 from redisstore.aio.keeper import AsyncKeeper
 from redisstore.aio.turn_register import AsyncTurnRegister
 from redisstore.calls import expiry, replicas
-from redisstore.calls.call import Context, Steps, one
+from redisstore.calls.call import one
 from redisstore.calls.expiry import Claim, ClaimName, ExpiredSession, Outcome
 from redisstore.calls.jobs import JOBS, Worker, jittered
 from redisstore.config import StoreConfig
@@ -36,7 +37,7 @@ class AsyncMaintenance:
 
     def __init__(
         self,
-        complete: Callable[[Callable[[Context], Steps[Any]]], Awaitable[Any]],
+        complete: AsyncComplete,
         turns: AsyncTurnRegister,
         config: StoreConfig,
         on_expired: AsyncOnExpired | None,

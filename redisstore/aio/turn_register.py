@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from redisstore.aio.base import AsyncComplete
 from redisstore.aio.keeper import AsyncKeeper
 from redisstore.calls import leases, sessions, turns
 from redisstore.calls.call import Conditions, Context, Lease, Steps, one
@@ -39,7 +40,7 @@ class AsyncTurnRegister:
 
     def __init__(
         self,
-        complete: Callable[[Callable[[Context], Steps[Any]]], Awaitable[Any]],
+        complete: AsyncComplete,
         partition_of: Callable[[SessionKey], Partition],
         ttl: float,
     ) -> None:
@@ -75,7 +76,9 @@ class AsyncTurnRegister:
             raise ReplicaDraining(NO_MORE)
         self._waiting[wanted.token] = wanted
         try:
-            begun: tuple[Running, float] = await self._complete(lambda c: turns.begin(c, wanted))
+            begun: tuple[Running, float] = await self._complete(
+                lambda c: turns.begin(c, wanted), create=True
+            )
         except (DuplicateMessage, TurnBusy):
             raise
         except TurnLost as lost:

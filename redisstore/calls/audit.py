@@ -7,23 +7,20 @@ from dataclasses import dataclass
 
 from redisstore.calls.call import Ask, Call, Context, Found, Sweep, as_labelled, as_text
 from redisstore.calls.sharing import share
-from redisstore.keys import Partition, SessionId
+from redisstore.keys import (
+    INDEXES,
+    KINDS_OF_A_LANE,
+    KINDS_OF_A_PARTITION,
+    KINDS_OF_THE_STORE,
+    Partition,
+    SessionId,
+)
 
 _PAGE = 100
 _OTHERS_A_CALL = 20
 """Hashes of session ids are among them; with a million sessions, of hundreds each."""
-_INDEXES = ("updated_at", "expiry", "active", "turns", "locks")
 _UNSHARED = "shares its session id, but its turns would not exclude those of the others"
 """The one fault that concerns several partitions, in the words of the script."""
-
-_OF_A_LANE = ("entry:", "holds:", "turn:", "queue:")
-_OF_A_PARTITION = (
-    *_OF_A_LANE,
-    *_INDEXES,
-    *("session_ids:", "op:", "wake:", "seen:", "lock:", "lock_queue:", "fence", "events", "meta"),
-)
-_OF_THE_STORE = ("replica:", "job:", "replicas", "meta")
-"""What the keys at a place are called; a colon stands before the name of a single one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +41,9 @@ def pattern(context: Context) -> str:
 
 def keys(context: Context, found: Iterable[bytes], *, repair: bool) -> Sweep[Fault]:
     """Yield what is wrong with keys that a SCAN found, and with the sessions they belong to."""
-    homes = {home.prefix: home for home in context.space.partitions}
-    known: dict[str, tuple[str, ...]] = dict.fromkeys(homes, _OF_A_PARTITION)
-    known[context.space.root] = known.get(context.space.root, ()) + _OF_THE_STORE
+    homes = context.space.by_prefix
+    known: dict[str, tuple[str, ...]] = dict.fromkeys(homes, KINDS_OF_A_PARTITION)
+    known[context.space.root] = known.get(context.space.root, ()) + KINDS_OF_THE_STORE
     lanes: dict[str, set[bytes]] = {}
     others: dict[str, set[bytes]] = {}
     for key in found:
@@ -58,9 +55,9 @@ def keys(context: Context, found: Iterable[bytes], *, repair: bool) -> Sweep[Fau
             yield Found(Fault(as_text(key), "belongs to no partition of this store"))
         elif kind not in known[prefix]:
             yield Found(Fault(as_text(key), "is no key of this layout"))
-        elif kind in _OF_A_LANE:
+        elif kind in KINDS_OF_A_LANE:
             lanes.setdefault(prefix, set()).add(lane)
-        elif kind not in _INDEXES:
+        elif kind not in INDEXES:
             others.setdefault(prefix, set()).add(name)
     calls = [
         *(_entries(homes[prefix], some, repair=repair) for prefix, some in lanes.items()),
@@ -81,18 +78,18 @@ def keys(context: Context, found: Iterable[bytes], *, repair: bool) -> Sweep[Fau
 
 def _share(context: Context, entry_key: str) -> Sweep[Fault]:
     """Have the turns of all lanes that are bound to an entry's session id exclude one another."""
-    prefix = entry_key.partition("entry:")[0]
+    home = next(home for home in context.space.partitions if entry_key.startswith(home.entries))
 
     def session_id(flat: Sequence[bytes]) -> SessionId:
         return SessionId(as_text(as_labelled(flat).get("session_id", b"")))
 
-    (found,) = yield Ask([Call("get_session", (prefix, entry_key), (), session_id)])
+    (found,) = yield Ask([Call("get_session", (home.prefix, entry_key), (), session_id)])
     yield from share(context, found)
 
 
 def _entries(home: Partition, lanes: set[bytes], *, repair: bool) -> Call[list[Fault]]:
     def decode(reply: Sequence[bytes]) -> list[Fault]:
-        return _faults(home.prefix + "entry:", reply)
+        return _faults(home.entries, reply)
 
     args = ("1" if repair else "", *sorted(lanes))
     return Call("audit_entries", (home.prefix, home.updated_at), args, decode)
@@ -112,7 +109,7 @@ def _others(prefix: str, names: Sequence[bytes], *, repair: bool) -> Call[list[F
 def indexes(context: Context, *, repair: bool) -> Sweep[Fault]:
     """Yield each index member that has no entry, page by page over all indexes."""
     for home in context.space.partitions:
-        for index in (home.prefix + name for name in _INDEXES):
+        for index in (home.prefix + name for name in INDEXES):
             rank: int | None = 0
             while rank is not None:
                 (answer,) = yield Ask([_page(home, index, rank, repair=repair)])

@@ -14,6 +14,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from redisstore.config import StoreConfig
 from redisstore.errors import InvalidInput
+from redisstore.fields import from_ms
 from redisstore.keys import KeySpace, Partition, SessionId, SessionKey
 from redisstore.scripts import Library
 from redisstore.text import checked_text
@@ -21,6 +22,8 @@ from redisstore.text import checked_text
 T = TypeVar("T")
 ItemT = TypeVar("ItemT")
 Arg: TypeAlias = str | bytes | int
+_MOST_DIGITS = 16
+"""Of a number up to 2^53, as the scripts count."""
 _NOT_IN_A_TOKEN = re.compile(r"[^!-.0-~]+")
 
 
@@ -216,6 +219,21 @@ def as_text(raw: bytes) -> str:
 
 
 def as_labelled(reply: Sequence[bytes]) -> dict[str, Any]:
-    """Read a reply of label, value, label, value."""
+    """Read a reply of label, value, label, value, whatever was put beside them by hand."""
     pairs = iter(reply)
-    return {label.decode(): value for label, value in zip(pairs, pairs, strict=True)}
+    return {as_text(label): value for label, value in zip(pairs, pairs, strict=True)}
+
+
+def as_whole(text: str) -> int | None:
+    """Read a whole number; ``None`` where there is none, as something else was put in by hand."""
+    is_whole = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+    return int(text) if is_whole else None
+
+
+def as_moment(text: str) -> datetime | None:
+    """Read milliseconds since 1970; ``None`` where there is no such moment."""
+    ms = as_whole(text)
+    try:
+        return None if ms is None else from_ms(ms)
+    except OverflowError:
+        return None

@@ -16,14 +16,13 @@ from redisstore.calls.call import (
     Call,
     Context,
     Steps,
-    as_labelled,
     as_text,
     new_token,
 )
 from redisstore.calls.counters import rule_args
 from redisstore.entry import SessionEntry
 from redisstore.errors import CorruptEntry
-from redisstore.fields import decode_entry, from_ms, to_ms
+from redisstore.fields import decode_entry, from_ms, pairs_of, to_ms
 from redisstore.keys import Partition, SessionKey
 
 Outcome: TypeAlias = Literal["done", "failed", "released"]
@@ -134,7 +133,7 @@ def claim_call(context: Context, home: Partition, token: str, limit: int) -> Cal
 def _read_found(home: Partition, reply: Sequence[Any]) -> Claimed:
     more, damaged, given_up, *rows = reply
     for key in damaged:
-        _log.warning("%sentry:%s is damaged and was not finalized", home.prefix, as_text(key))
+        _log.warning("%s%s is damaged and was not finalized", home.entries, as_text(key))
     for key in given_up:
         _log.error("%s was not finalized: it is given up", as_text(key))
     expired = []
@@ -146,7 +145,7 @@ def _read_found(home: Partition, reply: Sequence[Any]) -> Claimed:
             # Its claim lapses, and so do the next ones until it is given up.
             _log.warning("not finalized: %s", error)
         else:
-            tries = int(as_labelled(flat)["finalize_tries"])
+            tries = int(dict(pairs_of(flat))[b"finalize_tries"])
             expired.append((key, ExpiredSession(entry, tries)))
     return Claimed(more == b"1", expired)
 

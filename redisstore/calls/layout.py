@@ -6,9 +6,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from redisstore.calls.call import Call, Context, new_incarnation, utc_now
+from redisstore.calls.call import Arg, Call, Context, new_incarnation, utc_now
 from redisstore.config import StoreConfig
-from redisstore.keys import LAYOUT_VERSION, KeySpace, meta_key
+from redisstore.keys import LAYOUT_VERSION, KeySpace
 
 DEFAULT_PARTITIONS = 1
 DEFAULT_CLUSTER_PARTITIONS = 64
@@ -33,13 +33,13 @@ class Opening:
 
     def call(self, *, claim: bool) -> Call[int | None]:
         """Ask for the partition count; ``None``: no store here. May raise ``LayoutMismatch``."""
+        known = self.context.space.partition_count if self.done else self._config.partitions
+        return self._call(self.context.space.meta, known or "", claim=claim)
 
+    def _call(self, meta: str, wanted: Arg, *, claim: bool) -> Call[int | None]:
         def decode(reply: bytes) -> int | None:
             return int(reply) if reply else None
 
-        wanted = self._config.partitions or ""
-        if self.done:
-            wanted = self.context.space.partition_count
         args = (
             LAYOUT_VERSION,
             wanted,
@@ -47,19 +47,22 @@ class Opening:
             "1" if claim else "",
             self._config.events_kept,
         )
-        return Call("open_store", (meta_key(self._config.namespace),), args, decode)
+        return Call("open_store", (meta,), args, decode)
 
     def calls_for(self, call: Call[Any]) -> tuple[Call[Any], Call[Any]]:
         """Lay out the store again, and then the partition that ``call`` found without a layout.
 
-        In this order: what was laid out otherwise meanwhile is refused by the first.
+        In this order, and both with the partition count that ``call`` was built for: what was laid
+        out otherwise meanwhile is refused by the first.
         """
-        store = self.call(claim=True)
-        return store, store._replace(keys=(call.keys[0] + "meta",))
+        space = self.context.space
+        metas = space.meta, space.by_prefix[call.keys[0]].meta
+        store, partition = (self._call(m, space.partition_count, claim=True) for m in metas)
+        return store, partition
 
     def found(self, partitions: int | None) -> None:
-        """Take in the answer."""
-        if partitions is not None:
+        """Take in the answer. Only the first counts: calls are built for what that has said."""
+        if partitions is not None and not self.done:
             self.context = self._context(partitions)
             self.done = True
 

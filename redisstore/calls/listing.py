@@ -101,8 +101,8 @@ def lookup(context: Context, session_id: object) -> list[Call[SessionEntry | Non
         def decode(reply: Sequence[Any]) -> SessionEntry | None:
             if not reply:
                 return None
-            key = SessionKey(reply[0].decode())
-            return decode_entry(key, home.entry(key), reply[1])
+            redis_key = home.entry(SessionKey(as_text(reply[0])))
+            return decode_entry(_key(reply[0], redis_key), redis_key, reply[1])
 
         return Call("lookup_session_id", (home.prefix, home.updated_at), (checked,), decode)
 
@@ -211,7 +211,7 @@ def _page(feed: _Feed, request: tuple[int, int | str, str], number: int) -> Call
     def decode(reply: Sequence[Any]) -> _Page:
         page = _Page(reply[0].decode(), reply[1], [], [])
         for raw_key, found in zip(reply[2::2], reply[3::2], strict=True):
-            redis_key = home.prefix + "entry:" + as_text(raw_key)
+            redis_key = home.entry(SessionKey(as_text(raw_key)))
             try:
                 if isinstance(found, bytes):
                     raise CorruptEntry(redis_key, found.decode())  # noqa: TRY301 - as the decoder

@@ -5,19 +5,40 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from importlib import metadata
 from typing import Any, Literal, TypeAlias
 
-from redisstore.calls.call import Ask, Call, Context, Found, Steps, Sweep, as_labelled, as_text
+from redisstore.calls.call import (
+    Ask,
+    Call,
+    Context,
+    Found,
+    Steps,
+    Sweep,
+    as_labelled,
+    as_moment,
+    as_text,
+    as_whole,
+)
 from redisstore.fields import from_ms
 
 ReplicaState: TypeAlias = Literal["up", "draining"]
 
 _PAGE = 100
 _log = logging.getLogger(__name__)
+
+
+@cache
+def own_version() -> str:
+    """Return the version of redisstore; ``unknown`` where it runs without being installed."""
+    try:
+        return metadata.version("redisstore")
+    except metadata.PackageNotFoundError:
+        return "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +60,7 @@ class Replica:
     host: str
     pid: int | None
     version: str
-    """Of redisstore."""
+    """Of redisstore; ``unknown`` where it runs from a copy of its source that is not installed."""
     turns: int
     waiting: int
 
@@ -59,7 +80,7 @@ class Presence:
             "waiting": turns[1],
             "host": socket.gethostname(),
             "pid": os.getpid(),
-            "version": metadata.version("redisstore"),
+            "version": own_version(),
         }
         config, space = context.config, context.space
         args = (
@@ -125,24 +146,14 @@ def _replica(name: bytes, lapses: bytes, status: bytes, flat: Sequence[bytes]) -
     return Replica(
         name=as_text(name),
         incarnation=fields.get("incarnation", ""),
-        started_at=_moment(fields, "started_at"),
-        beat_at=_moment(fields, "beat_at"),
+        started_at=as_moment(fields.get("started_at", "")),
+        beat_at=as_moment(fields.get("beat_at", "")),
         lapses_at=from_ms(int(lapses)),
         alive=status == b"alive",
         state="draining" if fields.get("state") == "draining" else "up",
         host=fields.get("host", ""),
-        pid=_number(fields, "pid"),
+        pid=as_whole(fields.get("pid", "")),
         version=fields.get("version", ""),
-        turns=_number(fields, "turns") or 0,
-        waiting=_number(fields, "waiting") or 0,
+        turns=as_whole(fields.get("turns", "")) or 0,
+        waiting=as_whole(fields.get("waiting", "")) or 0,
     )
-
-
-def _number(fields: Mapping[str, str], name: str) -> int | None:
-    text = fields.get(name, "")
-    return int(text) if text.isdecimal() else None
-
-
-def _moment(fields: Mapping[str, str], name: str) -> datetime | None:
-    number = _number(fields, name)
-    return None if number is None else from_ms(number)

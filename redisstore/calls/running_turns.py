@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from redisstore.calls.call import Ask, Call, Context, Found, Sweep, as_labelled, as_text
+from redisstore.calls.call import (
+    Ask,
+    Call,
+    Context,
+    Found,
+    Sweep,
+    as_labelled,
+    as_moment,
+    as_text,
+    as_whole,
+)
 from redisstore.config import LONGEST_LEASE_TTL
 from redisstore.fields import from_ms
 from redisstore.keys import Partition, SessionKey
@@ -65,16 +75,15 @@ def _turn(
     now: int, session_key: bytes, lapses: bytes, waiting: bytes, flat: Sequence[bytes]
 ) -> RunningTurn:
     fields = {name: as_text(value) for name, value in as_labelled(flat).items()}
-    began_at, fence = fields.get("began_at", ""), fields.get("fence", "")
     lapses_in = (int(lapses) - now) / 1000
     return RunningTurn(
         session_key=SessionKey(as_text(session_key)),
         replica=fields.get("replica", ""),
         token=fields.get("token", ""),
-        fence=int(fence) if fence.isdigit() else None,
+        fence=as_whole(fields.get("fence", "")),
         session_id=fields.get("session_id", ""),
         message_id=fields.get("message_id") or None,
-        began_at=from_ms(int(began_at)) if began_at.isdigit() else None,
+        began_at=as_moment(fields.get("began_at", "")),
         lapses_at=from_ms(int(lapses)),
         lapses_in=lapses_in,
         lapsed=not 0 < lapses_in <= LONGEST_LEASE_TTL,

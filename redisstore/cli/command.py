@@ -90,10 +90,16 @@ def _chosen(ctx: typer.Context, given: dict[str, Any], taken: tuple[str, ...]) -
     """Settle the global options, taking them out of ``given``: behind the name wins."""
     chosen = {}
     for name, before in ctx.obj.items():
-        chosen[name] = given.pop(name, None) or before
-        if before and name not in taken:
+        behind = given.pop(name, None)
+        chosen[name] = behind if _is_given(behind) else before
+        if _is_given(before) and name not in taken:
             raise typer.BadParameter(f"--{name} does not apply to {ctx.info_name}")
     return chosen
+
+
+def _is_given(value: str | bool | None) -> bool:
+    """Whether an option was given; an empty text is, and for its reader to refuse."""
+    return value is not None and value is not False
 
 
 def _status(output: Output, work: Callable[[], None]) -> int:

@@ -28,7 +28,7 @@ class AuditOperations(StoreBase):
 
         ``redis-cli ZCARD '{redisstore}:updated_at'``
         """
-        return self._sweep(lambda c: imports.sweep(c, entries), claim=True)
+        return self._sweep(lambda c: imports.sweep(c, entries), create=True)
 
     def audit(self, *, repair: bool = False) -> Iterator[Fault]:
         """Yield everything that is not as it should be: entries, indexes, holds, turns, all else.

@@ -9,14 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Self, TypeAlias
 
 from redisstore.calls import expiry, replicas
-from redisstore.calls.call import Context, Steps, one
+from redisstore.calls.call import one
 from redisstore.calls.expiry import Claim, ClaimName, ExpiredSession, Outcome
 from redisstore.calls.jobs import JOBS, Worker, jittered
 from redisstore.config import StoreConfig
 from redisstore.errors import RedisStoreError
+from redisstore.sync.base import Complete
 from redisstore.sync.keeper import Keeper
 from redisstore.sync.turn_register import TurnRegister
 
@@ -36,7 +37,7 @@ class Maintenance:
 
     def __init__(
         self,
-        complete: Callable[[Callable[[Context], Steps[Any]]], Any],
+        complete: Complete,
         turns: TurnRegister,
         config: StoreConfig,
         on_expired: OnExpired | None,

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from redisstore.calls import leases, sessions, turns
 from redisstore.calls.call import Conditions, Context, Lease, Steps, one
@@ -24,6 +24,7 @@ from redisstore.errors import (
     TurnLost,
 )
 from redisstore.keys import Partition, SessionKey
+from redisstore.sync.base import Complete
 from redisstore.sync.keeper import Keeper
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class TurnRegister:
 
     def __init__(
         self,
-        complete: Callable[[Callable[[Context], Steps[Any]]], Any],
+        complete: Complete,
         partition_of: Callable[[SessionKey], Partition],
         ttl: float,
     ) -> None:
@@ -73,7 +74,7 @@ class TurnRegister:
             self._waiting[wanted.token] = wanted
         begun: tuple[Running, float] | None = None
         try:
-            begun = self._complete(lambda c: turns.begin(c, wanted))
+            begun = self._complete(lambda c: turns.begin(c, wanted), create=True)
         except (DuplicateMessage, TurnBusy):
             raise
         except TurnLost as lost:

@@ -50,6 +50,17 @@ def test_a_global_option_that_a_command_has_no_use_for_is_wrong_usage(
     assert f"{options[0]} does not apply to demo" in result.stderr
 
 
+@pytest.mark.parametrize("options", [("--namespace", ""), ("--url", ""), ("--namespace=",)])
+@pytest.mark.parametrize("behind", [False, True])
+def test_an_empty_option_is_refused_and_does_not_mean_the_default(
+    run: Run, options: tuple[str, ...], behind: bool
+) -> None:
+    result = run("list", *options) if behind else run(*options, "list")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"redisstore: {options[0].strip('-=')}: ")
+    assert run(*options, "demo").exit_code == 2
+
+
 @pytest.mark.parametrize("args", [("-h",), ("list", "-h"), ("server", "start", "-h")])
 def test_help_is_there_for_h(run: Run, args: tuple[str, ...]) -> None:
     result = run(*args)
