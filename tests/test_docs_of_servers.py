@@ -24,9 +24,7 @@ def test_the_sentinel_url_leads_to_the_master() -> None:
         for node in setup.data_nodes:
             node.ask("ACL", "SETUSER", name, "reset", *permissions)
         for sentinel in setup.sentinels:
-            sentinel.ask(
-                "ACL", "SETUSER", "watcher", "on", ">also-change-me", "+@all", "allchannels"
-            )
+            sentinel.ask("ACL", "SETUSER", "watcher", "on", ">also-change-me", "+sentinel|masters")
             sentinel.ask("ACL", "SETUSER", "default", "-sentinel|master", "-sentinel|masters")
         hosts = ",".join("{}:{}".format(*sentinel.address) for sentinel in setup.sentinels)
         here = url.replace("s1:26379,s2:26379,s3:26379", hosts)
