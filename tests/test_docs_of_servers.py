@@ -203,3 +203,19 @@ def test_a_password_is_changed_while_replicas_run() -> None:
             assert after.get_session(key("ada")) is not None
         with SessionStore.from_url(old) as late, pytest.raises(errors.StoreRefused):
             late.get_session(key("ada"))
+
+
+def test_fields_that_this_version_does_not_know_stay() -> None:
+    """So replicas of an older version may run beside a newer one."""
+    with Server("valkey-9.1") as server, SessionStore.from_url(server.url()) as store:
+        ada = store.get_or_create_session(source("ada"))
+        newer = (f"{{redisstore}}:entry:{ada.session_key}", "of_a_newer_version")
+        server.ask("HSET", *newer, "x")
+        with store.turn(source("ada"), "m-1"):
+            store.amend_session(ada.session_key, {"display_name": "Ada"})
+        store.suspend_session(ada.session_key)
+        store.get_or_create_session(source("ada"))
+        store.reset_session(ada.session_key)
+        store.switch_session(ada.session_key, ada.session_id)
+        assert server.ask("HGET", *newer) == b"x"
+        assert list(store.audit()) == []
