@@ -60,7 +60,7 @@ def login(url: str, permissions: Sequence[str], user: str) -> str:
 def refused(nodes: Iterable[Server]) -> list[str]:
     """Return what the nodes have refused, command or key by reason."""
     return [
-        " ".join(_text(entry[name]) for name in ("reason", "object", "client-info"))
+        " ".join(f"{_text(name)}={_text(value)}" for name, value in entry.items())
         for node in nodes
         for entry in node.ask("ACL", "LOG")
     ]
