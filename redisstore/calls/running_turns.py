@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from redisstore.calls.call import (
@@ -47,6 +47,13 @@ class RunningTurn:
     can does too, the clock was set back."""
     waiting: int
     """How many turns wait for this one."""
+
+    @property
+    def runs_for(self) -> timedelta:
+        """For how long it has run, by the server's clock; zero where it has not begun."""
+        if self.began_at is None:
+            return timedelta()
+        return self.lapses_at - timedelta(seconds=self.lapses_in) - self.began_at
 
 
 def sweep(context: Context) -> Sweep[RunningTurn]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from datetime import timedelta
 
 from redisstore.doctor.events import undelivered
 from redisstore.doctor.finding import Finding
@@ -12,6 +13,10 @@ from redisstore.sync.store import SessionStore
 
 _PATIENCE = 10.0
 """How many seconds after it has lapsed a turn should have been found at the latest."""
+
+
+_LONG = timedelta(hours=1)
+"""How long a turn may run before somebody should look: one that hangs is renewed for ever."""
 
 
 def activity(store: SessionStore) -> Iterator[Finding]:
@@ -39,7 +44,7 @@ def _dead_replicas(store: SessionStore) -> Iterator[Finding]:
 
 
 def _stuck_turns(store: SessionStore) -> Iterator[Finding]:
-    """Name the turns that are lost, and that nobody looks after."""
+    """Name the turns that are lost and that nobody looks after, and those that may hang."""
     running, stuck = 0, 0
     for turn in store.list_turns():
         running += 1
@@ -51,6 +56,14 @@ def _stuck_turns(store: SessionStore) -> Iterator[Finding]:
                 "turns",
                 f"{message}{turn.lapses_at:%Y-%m-%d %H:%M:%S} UTC, and {turn.waiting} wait",
                 "run SessionStore.maintenance in a gateway, or call recover_turns",
+            )
+        elif turn.runs_for > _LONG:
+            message = f"the turn of {turn.replica} on {turn.session_key} runs since"
+            yield Finding(
+                "warning",
+                "turns",
+                f"{message} {turn.began_at:%Y-%m-%d %H:%M:%S} UTC, and {turn.waiting} wait",
+                "see whether it hangs; redisstore end-turn KEY takes the session from it",
             )
     if not stuck:
         yield Finding("ok", "turns", f"{running} running, none is overdue")

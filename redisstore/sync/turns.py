@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from redisstore.calls import leases, messages, running_turns, turns
+from redisstore.calls import leases, messages, revocation, running_turns, turns
 from redisstore.calls.call import HasLease
 from redisstore.calls.drain import Drained
 from redisstore.calls.running_turns import RunningTurn
@@ -91,6 +91,23 @@ class TurnOperations(StoreBase):
         ``redis-cli ZRANGE '{redisstore}:turns' 0 -1 WITHSCORES``
         """
         return self._sweep(running_turns.sweep)
+
+    def revoke_turn(self, session_key: SessionKey, token: str, *, handled: bool = False) -> bool:
+        """Take a session from a turn that hangs, on whichever replica; false if it has it no more.
+
+        Its lease is renewed as long as its process lives, so it never lapses by itself. ``token``:
+        of that very turn, as ``list_turns`` has it; one that began meanwhile is left alone. From
+        now on what it writes raises ``TurnLost``; its handler is not stopped, and what that does
+        elsewhere only ``turn.fence`` can stop. The session goes to the next in line.
+
+        Its messages are free to be delivered again, and the session is marked ``resume_pending``,
+        reason ``turn_revoked``: nothing is lost, and at worst a message is answered twice. With
+        ``handled`` they count as done, for a message that makes each handler hang, or is known to
+        have been answered. One round trip; one more if other lanes share the session id.
+
+        ``redis-cli HGET '{redisstore}:turn:agent:main:telegram:dm:42' token``
+        """
+        return self._complete(lambda c: revocation.revoke(c, session_key, token, handled=handled))
 
     def recover_turns(self) -> int:
         """Look after turns whose lease has lapsed, on whichever replica; return how many were lost.

@@ -44,8 +44,9 @@ def store(server: Server, client: redis.Redis) -> Iterator[SessionStore]:
 def run(server: Server, client: redis.Redis) -> Run:
     client.ping()
 
-    def run(*args: str, url: str | None = None) -> Result:
-        return CliRunner().invoke(app, args, env={"REDISSTORE_URL": url or server.url()})
+    def run(*args: str, url: str | None = None, answers: str | None = None) -> Result:
+        environment = {"REDISSTORE_URL": url or server.url()}
+        return CliRunner().invoke(app, args, env=environment, input=answers)
 
     return run
 

@@ -206,6 +206,16 @@ OPERATIONS: Sequence[Operation] = (
     ),
     Operation("take_message, known", lambda s: s.take_message(KEY, "m-1"), _handle),
     _reading("list_turns", lambda s: s.list_turns(), streams=True, calls=_every),
+    Operation(
+        "revoke_turn",
+        lambda s: s.revoke_turn(KEY, _running["turn"].token),
+        _mid_turn,
+    ),
+    Operation(
+        "revoke_turn, handled",
+        lambda s: s.revoke_turn(KEY, _running["turn"].token, handled=True),
+        _mid_turn,
+    ),
     Operation("recover_turns", lambda s: s.recover_turns(), calls=_every),
     Operation(
         "set_model_override",
