@@ -1,4 +1,4 @@
-"""The documentation is run: every command, every Python block, the least permissions."""
+"""The documentation is run: every command, every Python block."""
 
 from __future__ import annotations
 
@@ -15,13 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from redisstore import SessionId, SessionStore, StoreConfig, Turn, TurnLost
+from redisstore import SessionStore
 from redisstore.embedded import EmbeddedServer
-from redisstore.server_info import ServerInfo
 from tests.commands import ROOT, run_redis_cli, shell_lines
 from tests.conftest import Sites
-from tests.entries import DAY, NOW, aged, key, put, source
-from tests.servers import BACKEND_NAMES, Server, require
+from tests.entries import source
 
 DOCUMENTS = [
     ROOT / "README.md",
@@ -105,45 +103,6 @@ def test_every_command_of_a_document_works(
     assert ran >= 6
 
 
-def test_a_session_that_is_stuck_is_free_by_each_way_that_is_told(
-    shell: dict[str, str], sites: Sites, tmp_path: Path
-) -> None:
-    """Each command meets a turn that hangs; a token goes from one line to the next."""
-    told = [line for line in shell_lines(ROOT / "docs" / "turns.md") if "TOKEN" not in line]
-    by_hand = [line for line in shell_lines(ROOT / "docs" / "turns.md") if "TOKEN" in line]
-    ended = 0
-    with (
-        sites.server("valkey-9.1").client(db=5) as client,
-        SessionStore.from_url(shell["REDISSTORE_URL"]) as store,
-    ):
-        turn = hanging(store, 0)
-        for line in told:
-            if line.startswith("redis-cli "):
-                assert run_redis_cli(client, line)
-                continue
-            subprocess.run(
-                line, shell=True, cwd=tmp_path, env=shell, check=True, text=True, input="y\n"
-            )
-            if "end-turn" in line:
-                ended += 1
-                with pytest.raises(TurnLost):
-                    turn.end()
-                turn = hanging(store, ended)
-        asked, call = by_hand
-        ask = re.fullmatch(r"TOKEN=\$\((.*)\)", asked)
-        assert ask is not None
-        token = run_redis_cli(client, ask[1]).decode()
-        assert run_redis_cli(client, call.replace("$TOKEN", token))[0] == b"revoked"
-        with pytest.raises(TurnLost):
-            turn.end()
-    assert ended == 2
-
-
-def hanging(store: SessionStore, number: int) -> Turn:
-    turn = store.turn(source("42"), f"m-{number}", 0)
-    return turn.__enter__()
-
-
 def extras() -> dict[str, list[str]]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     found: dict[str, list[str]] = project["optional-dependencies"]
@@ -166,47 +125,3 @@ def test_links_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text("utf-8")):
         if "://" not in target:
             assert (document.parent / target).exists(), target
-
-
-@pytest.mark.parametrize("backend", BACKEND_NAMES)
-def test_the_least_permissions_are_enough(backend: str) -> None:
-    require(backend)
-    operations = (ROOT / "docs" / "operations.md").read_text("utf-8")
-    rule = re.search(r"^```acl\n(.*?)\n```", operations, re.S | re.M)
-    assert rule is not None
-    with Server(backend) as server, server.client() as admin:
-        _, name, *permissions = rule[1].split()
-        admin.execute_command("ACL", "SETUSER", name, "reset", *permissions)
-        url = server.url().replace("redis://", "redis://gateway:change-me@")
-        with SessionStore.from_url(url, config=StoreConfig()) as store:
-            put(store, [aged("old", 100 * DAY), aged("older", 200 * DAY)])
-            ada = store.get_or_create_session(source("ada"))
-            store.update_session(ada.session_key, input_tokens=1)
-            store.mark_resume_pending(ada.session_key)
-            store.clear_resume_pending(ada.session_key)
-            store.set_model_override(ada.session_key, {"model": "m"})
-            store.suspend_session(ada.session_key)
-            store.get_or_create_session(source("ada"), force_new=True)
-            store.reset_session(ada.session_key)
-            store.amend_session(ada.session_key, {"session_id": SessionId("next")})
-            store.switch_session(ada.session_key, ada.session_id)
-            assert store.lookup_by_session_id(ada.session_id) is not None
-            with store.turn(source("ada"), "m-1") as turn:
-                assert store.take_message(ada.session_key, "m-2", if_turn=turn)
-                turn.end(output_tokens=1)
-            assert store.take_message(ada.session_key, "m-3")
-            assert store.recover_turns() == 0
-            with store.hold_process(key("old"), "cron"):
-                assert len(store.list_holds(key("old"))) == 1
-                assert store.prune_old_entries(before=NOW - 90 * DAY).removed == 1
-            assert store.suspend_recently_active() == 1
-            assert len(list(store.list_sessions(only="resume_pending"))) == 1
-            assert store.delete_session(key("old"))
-            assert store.count_sessions() == 1
-            assert list(store.audit()) == []
-            assert [event.kind for event in store.events(group="g", since="oldest", wait=0)]
-            assert [event.kind for event in store.events(since="oldest", wait=0)]
-            assert [group.pending for group in store.event_groups()] == [0]
-            ((_, told),) = store.list_servers()
-            assert isinstance(told, ServerInfo)
-            assert told.version >= (7, 0)
