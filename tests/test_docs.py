@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from redisstore import SessionStore
+from redisstore import SessionStore, Turn, TurnLost
 from redisstore.embedded import EmbeddedServer
 from tests.commands import ROOT, run_redis_cli, shell_lines
 from tests.conftest import Sites
@@ -101,6 +101,45 @@ def test_every_command_of_a_document_works(
             assert done.returncode == 0, (line, done.stdout, done.stderr)
         ran += 1
     assert ran >= 6
+
+
+def test_a_session_that_is_stuck_is_free_by_each_way_that_is_told(
+    shell: dict[str, str], sites: Sites, tmp_path: Path
+) -> None:
+    """Each command meets a turn that hangs; a token goes from one line to the next."""
+    told = [line for line in shell_lines(ROOT / "docs" / "turns.md") if "TOKEN" not in line]
+    by_hand = [line for line in shell_lines(ROOT / "docs" / "turns.md") if "TOKEN" in line]
+    ended = 0
+    with (
+        sites.server("valkey-9.1").client(db=5) as client,
+        SessionStore.from_url(shell["REDISSTORE_URL"]) as store,
+    ):
+        turn = hanging(store, 0)
+        for line in told:
+            if line.startswith("redis-cli "):
+                assert run_redis_cli(client, line)
+                continue
+            subprocess.run(
+                line, shell=True, cwd=tmp_path, env=shell, check=True, text=True, input="y\n"
+            )
+            if "end-turn" in line:
+                ended += 1
+                with pytest.raises(TurnLost):
+                    turn.end()
+                turn = hanging(store, ended)
+        asked, call = by_hand
+        ask = re.fullmatch(r"TOKEN=\$\((.*)\)", asked)
+        assert ask is not None
+        token = run_redis_cli(client, ask[1]).decode()
+        assert run_redis_cli(client, call.replace("$TOKEN", token))[0] == b"revoked"
+        with pytest.raises(TurnLost):
+            turn.end()
+    assert ended == 2
+
+
+def hanging(store: SessionStore, number: int) -> Turn:
+    turn = store.turn(source("42"), f"m-{number}", 0)
+    return turn.__enter__()
 
 
 def extras() -> dict[str, list[str]]:
