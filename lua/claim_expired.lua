@@ -20,7 +20,7 @@ local prefix, expiry_index = KEYS[1], KEYS[2]
 local token, keep_ms, limit, claim_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local attempts, rule_count, rules_at = tonumber(ARGV[5]), tonumber(ARGV[6]), 7
 local active_index, turns_index = prefix .. 'active', prefix .. 'turns'
-local LONGEST_HOLD_MS, DAMAGED_PAUSE_MS = 3600000, 3600000
+local LONGEST_PAUSE_MS = 3600000
 
 -- shared: clock
 local time = redis.call('TIME')
@@ -34,6 +34,15 @@ end
 -- shared: is_whole
 local function is_whole(text)
   return text and #text <= 16 and string.find(text, '^%d+$') ~= nil
+end
+-- end shared
+-- shared: attempt
+-- What a command says; {} where the key is of another type, for it was damaged by hand. Any other error, of permissions say,
+-- is no answer: it ends the script. So the first attempt comes before the first write.
+local function attempt(...)
+  local answer = redis.pcall(...)
+  local fault = type(answer) == 'table' and answer.err
+  return fault and (string.find(fault, '^WRONGTYPE') and {} or redis.call(...)) or answer
 end
 -- end shared
 -- shared: replay
@@ -50,21 +59,12 @@ end
 if earlier then
   local answer = { '1', {}, {} }
   for _, session_key in ipairs(cjson.decode(earlier)) do
-    if redis.call('HGET', prefix .. 'entry:' .. session_key, 'finalize_token') == token then
+    if attempt('HGET', prefix .. 'entry:' .. session_key, 'finalize_token') == token then
       answer[#answer + 1], answer[#answer + 2] = session_key, redis.call('HGETALL', prefix .. 'entry:' .. session_key)
     end
   end
   return answer
 end
--- shared: attempt
--- What a command says; {} where the key is of another type, for it was damaged by hand. Any other error, of permissions say,
--- is no answer: it ends the script. So the first attempt comes before the first write.
-local function attempt(...)
-  local answer = redis.pcall(...)
-  local fault = type(answer) == 'table' and answer.err
-  return fault and (string.find(fault, '^WRONGTYPE') and {} or redis.call(...)) or answer
-end
--- end shared
 -- shared: indexes
 -- Scripts don't roll back: a key of a wrong type ends the script before its first write.
 local function damaged_index(...)
@@ -84,11 +84,11 @@ local function is_held(lapses)
 end
 -- end shared
 -- shared: lease
--- Whether a lease still runs. One that lapses later than any can counts as lapsed: the clock was set back.
-local LONGEST_LEASE_MS = 300000
+-- Whether a lease still runs. One that lapses more than five minutes later than any can counts as lapsed: the clock was set back.
+local LONGEST_LEASE_MS, FURTHEST_LEASE_MS = 300000, 600000
 local function is_leased(lapses)
-  lapses = tonumber(lapses or 0)
-  return lapses > now and lapses <= now + LONGEST_LEASE_MS
+  lapses = tonumber(lapses or 0) or 0
+  return lapses > now and lapses <= now + FURTHEST_LEASE_MS
 end
 -- end shared
 -- shared: events
@@ -154,7 +154,7 @@ local function judge(session_key)
   local entry = attempt('HMGET', entry_key, 'version', 'updated_at', 'session_id', 'platform', 'chat_type',
     'expiry_finalized', 'finalize_token', 'finalize_tries', 'finalize_error')
   if not is_whole(entry[1]) or not is_whole(entry[2]) or not entry[3] then
-    return redis.call('EXISTS', entry_key) == 0 and { verdict = 'drop' } or { verdict = 'damaged', at = now + DAMAGED_PAUSE_MS }
+    return redis.call('EXISTS', entry_key) == 0 and { verdict = 'drop' } or { verdict = 'damaged', at = now + LONGEST_PAUSE_MS }
   end
   local policy = policy_of(entry[4], entry[5])
   local due = entry[6] ~= '1' and due_at(policy, tonumber(entry[2]))
@@ -166,7 +166,7 @@ local function judge(session_key)
   if due > now then
     return { verdict = 'later', at = due }
   elseif is_held(held_until) then
-    return { verdict = 'later', at = math.min(tonumber(held_until), now + LONGEST_HOLD_MS) }
+    return { verdict = 'later', at = math.min(tonumber(held_until), now + LONGEST_PAUSE_MS) }
   elseif is_leased(leased_until) then
     return { verdict = 'later', at = tonumber(leased_until) }
   end

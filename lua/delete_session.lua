@@ -70,11 +70,11 @@ if redis.call('TYPE', entry_key).ok == 'hash' then
   entry.session_id, entry.version = values[1] or '', values[2] or ''
 end
 -- shared: lease
--- Whether a lease still runs. One that lapses later than any can counts as lapsed: the clock was set back.
-local LONGEST_LEASE_MS = 300000
+-- Whether a lease still runs. One that lapses more than five minutes later than any can counts as lapsed: the clock was set back.
+local LONGEST_LEASE_MS, FURTHEST_LEASE_MS = 300000, 600000
 local function is_leased(lapses)
-  lapses = tonumber(lapses or 0)
-  return lapses > now and lapses <= now + LONGEST_LEASE_MS
+  lapses = tonumber(lapses or 0) or 0
+  return lapses > now and lapses <= now + FURTHEST_LEASE_MS
 end
 -- end shared
 -- shared: fence
@@ -118,7 +118,7 @@ end
 -- shared: wake
 -- Wake one who waits: a hint to begin again, dropped where an earlier one is unread.
 local function wake(waiter)
-  local wake_key = prefix .. 'wake:' .. string.match(waiter, '^%S+')
+  local wake_key = prefix .. 'wake:' .. string.match(waiter, '^%S*')
   if redis.call('EXISTS', wake_key) == 0 then
     redis.call('RPUSH', wake_key, whole(now))
     redis.call('PEXPIRE', wake_key, 60000)

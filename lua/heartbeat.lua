@@ -16,7 +16,7 @@
 
 local prefix, replicas_index = KEYS[1], KEYS[2]
 local replica, incarnation, started_at, ttl_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local LONGEST_TTL_MS, DAY_MS = 3600000, 86400000
+local DAY_MS = 86400000
 
 -- shared: clock
 local time = redis.call('TIME')
@@ -43,6 +43,10 @@ local function damaged_index(...)
     end
   end
 end
+-- end shared
+-- shared: heartbeats
+-- How long after a beat a replica counts as alive at most. What lapses more than five minutes later shows that the clock was set back.
+local LONGEST_TTL_MS, FURTHEST_TTL_MS = 3600000, 3900000
 -- end shared
 
 if not ttl_ms or ttl_ms < 1 or ttl_ms > LONGEST_TTL_MS then
@@ -74,8 +78,8 @@ for _, dead in ipairs(redis.call('ZRANGEBYSCORE', replicas_index, '-inf', whole(
   redis.call('ZREM', replicas_index, dead)
   redis.call('UNLINK', prefix .. 'replica:' .. dead)
 end
--- One that lapses later than any can was alive before the clock was set back: if it is, it beats again.
-local furthest = whole(now + LONGEST_TTL_MS)
+-- Whether one that lapses too late still lives is not known: if it does, it beats again.
+local furthest = whole(now + FURTHEST_TTL_MS)
 for _, unsure in ipairs(redis.call('ZRANGEBYSCORE', replicas_index, '(' .. furthest, '+inf', 'LIMIT', 0, 100)) do
   redis.call('ZADD', replicas_index, whole(now), unsure)
 end

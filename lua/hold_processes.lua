@@ -13,7 +13,6 @@
 
 local prefix, active_index = KEYS[1], KEYS[2]
 local ttl_ms = tonumber(ARGV[1])
-local LONGEST_HOLD_MS = 3600000
 
 -- shared: clock
 local time = redis.call('TIME')
@@ -37,8 +36,9 @@ local function damaged_index(...)
 end
 -- end shared
 -- shared: hold_times
--- Drop the holds that have lapsed, and score the session in the active set by the last that
--- remains. A hold that lapses later than any can counts from now: the clock was set back.
+-- Drop the holds that have lapsed, and score the session in the active set by the last that remains. A hold
+-- that lapses later than any can counts from now, for the clock was set back; cut so, it is as long as the longest.
+local LONGEST_HOLD_MS = 3600000
 local function settle_holds(session_key)
   local holds_key = prefix .. 'holds:' .. session_key
   redis.call('ZREMRANGEBYSCORE', holds_key, '-inf', whole(now))

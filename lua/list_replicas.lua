@@ -6,12 +6,11 @@
 -- ARGV[1]  skip   rank to begin at
 -- ARGV[2]  limit  how many, 1 to 1000
 -- Returns  for each its name, when it lapses (ms), 'alive' or 'dead', {field, value ...}
--- Errors   none but WRONGTYPE, where a key was damaged by hand
+-- Errors   none but WRONGTYPE, where the index was damaged by hand; a replica that was tells nothing
 -- Example  redis-cli --eval lua/list_replicas.lua '{redisstore}:' '{redisstore}:replicas' , 0 100
 
 local prefix, replicas_index = KEYS[1], KEYS[2]
 local skip, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
-local LONGEST_TTL_MS = 3600000
 
 -- shared: clock
 local time = redis.call('TIME')
@@ -22,14 +21,27 @@ local function whole(number)
   return string.format('%.0f', number)
 end
 -- end shared
+-- shared: heartbeats
+-- How long after a beat a replica counts as alive at most. What lapses more than five minutes later shows that the clock was set back.
+local LONGEST_TTL_MS, FURTHEST_TTL_MS = 3600000, 3900000
+-- end shared
+-- shared: attempt
+-- What a command says; {} where the key is of another type, for it was damaged by hand. Any other error, of permissions say,
+-- is no answer: it ends the script. So the first attempt comes before the first write.
+local function attempt(...)
+  local answer = redis.pcall(...)
+  local fault = type(answer) == 'table' and answer.err
+  return fault and (string.find(fault, '^WRONGTYPE') and {} or redis.call(...)) or answer
+end
+-- end shared
 
 local answer = {}
 local replicas = redis.call('ZRANGE', replicas_index, skip, skip + limit - 1, 'WITHSCORES')
 for i = 1, #replicas, 2 do
   local lapses = tonumber(replicas[i + 1])
   answer[#answer + 1], answer[#answer + 2] = replicas[i], whole(lapses)
-  -- Later than any can: the clock was set back, and it has not beaten since.
-  answer[#answer + 1] = lapses > now and lapses <= now + LONGEST_TTL_MS and 'alive' or 'dead'
-  answer[#answer + 1] = redis.call('HGETALL', prefix .. 'replica:' .. replicas[i])
+  -- Too late: the clock was set back, and it has not beaten since.
+  answer[#answer + 1] = lapses > now and lapses <= now + FURTHEST_TTL_MS and 'alive' or 'dead'
+  answer[#answer + 1] = attempt('HGETALL', prefix .. 'replica:' .. replicas[i])
 end
 return answer

@@ -27,7 +27,6 @@ local entry_prefix = prefix .. 'entry:'
 local expiry_index = prefix .. 'expiry'
 local active_index = prefix .. 'active'
 local turns_index = prefix .. 'turns'
-local LONGEST_HOLD_MS = 3600000
 -- What every entry passes through has a short way there.
 local call, pcall, find, tonumber = redis.call, redis.pcall, string.find, tonumber
 
@@ -88,11 +87,11 @@ local function is_held(lapses)
 end
 -- end shared
 -- shared: lease
--- Whether a lease still runs. One that lapses later than any can counts as lapsed: the clock was set back.
-local LONGEST_LEASE_MS = 300000
+-- Whether a lease still runs. One that lapses more than five minutes later than any can counts as lapsed: the clock was set back.
+local LONGEST_LEASE_MS, FURTHEST_LEASE_MS = 300000, 600000
 local function is_leased(lapses)
-  lapses = tonumber(lapses or 0)
-  return lapses > now and lapses <= now + LONGEST_LEASE_MS
+  lapses = tonumber(lapses or 0) or 0
+  return lapses > now and lapses <= now + FURTHEST_LEASE_MS
 end
 -- end shared
 -- shared: events
@@ -103,8 +102,9 @@ local function announce(kind, ...)
 end
 -- end shared
 -- shared: hold_times
--- Drop the holds that have lapsed, and score the session in the active set by the last that
--- remains. A hold that lapses later than any can counts from now: the clock was set back.
+-- Drop the holds that have lapsed, and score the session in the active set by the last that remains. A hold
+-- that lapses later than any can counts from now, for the clock was set back; cut so, it is as long as the longest.
+local LONGEST_HOLD_MS = 3600000
 local function settle_holds(session_key)
   local holds_key = prefix .. 'holds:' .. session_key
   redis.call('ZREMRANGEBYSCORE', holds_key, '-inf', whole(now))

@@ -19,7 +19,6 @@ local prefix, turns_index = KEYS[1], KEYS[2]
 local limit, interruption_limit = tonumber(ARGV[1]), tonumber(ARGV[2])
 local only, revoked, revoked_id = ARGV[3], ARGV[4], ARGV[5]
 local active_index = prefix .. 'active'
-local LONGEST_HOLD_MS = 3600000
 
 -- shared: clock
 local time = redis.call('TIME')
@@ -48,11 +47,11 @@ local function damaged_index(...)
 end
 -- end shared
 -- shared: lease
--- Whether a lease still runs. One that lapses later than any can counts as lapsed: the clock was set back.
-local LONGEST_LEASE_MS = 300000
+-- Whether a lease still runs. One that lapses more than five minutes later than any can counts as lapsed: the clock was set back.
+local LONGEST_LEASE_MS, FURTHEST_LEASE_MS = 300000, 600000
 local function is_leased(lapses)
-  lapses = tonumber(lapses or 0)
-  return lapses > now and lapses <= now + LONGEST_LEASE_MS
+  lapses = tonumber(lapses or 0) or 0
+  return lapses > now and lapses <= now + FURTHEST_LEASE_MS
 end
 -- end shared
 -- shared: events
@@ -63,8 +62,9 @@ local function announce(kind, ...)
 end
 -- end shared
 -- shared: hold_times
--- Drop the holds that have lapsed, and score the session in the active set by the last that
--- remains. A hold that lapses later than any can counts from now: the clock was set back.
+-- Drop the holds that have lapsed, and score the session in the active set by the last that remains. A hold
+-- that lapses later than any can counts from now, for the clock was set back; cut so, it is as long as the longest.
+local LONGEST_HOLD_MS = 3600000
 local function settle_holds(session_key)
   local holds_key = prefix .. 'holds:' .. session_key
   redis.call('ZREMRANGEBYSCORE', holds_key, '-inf', whole(now))
@@ -90,7 +90,7 @@ end
 -- shared: wake
 -- Wake one who waits: a hint to begin again, dropped where an earlier one is unread.
 local function wake(waiter)
-  local wake_key = prefix .. 'wake:' .. string.match(waiter, '^%S+')
+  local wake_key = prefix .. 'wake:' .. string.match(waiter, '^%S*')
   if redis.call('EXISTS', wake_key) == 0 then
     redis.call('RPUSH', wake_key, whole(now))
     redis.call('PEXPIRE', wake_key, 60000)
@@ -100,22 +100,23 @@ end
 -- shared: grant
 -- A place is what one turn at a time may have, a lane or a shared session id: `hash` tells of the
 -- turn, `queue` who waits, `index` when the lease lapses. Free it, and give it to the first in line
--- who listens, with a short time to claim it. Who left a wake-up unread for that long does not listen.
+-- who listens, with a short time to claim it. Who left a wake-up unread for that long does not listen, nor who has no token.
 local CLAIM_MS = 2000
 local function grant_next(place)
   redis.call('UNLINK', place.hash)
   local waiter = redis.call('LINDEX', place.queue, 0)
   while waiter do
-    local token = string.match(waiter, '^%S+')
-    local woken_at = redis.call('LINDEX', prefix .. 'wake:' .. token, 0)
-    if not woken_at or now - woken_at < CLAIM_MS then
-      redis.call('HSET', place.hash, 'token', token, 'replica', string.match(token, '^[^/]+'))
+    local token = string.match(waiter, '^%S*')
+    local wake_key = prefix .. 'wake:' .. token
+    local woken_at = redis.call('TYPE', wake_key).ok == 'list' and redis.call('LINDEX', wake_key, 0)
+    if token ~= '' and (not woken_at or now - (tonumber(woken_at) or 0) < CLAIM_MS) then
+      redis.call('HSET', place.hash, 'token', token, 'replica', string.match(token, '^[^/]*'))
       redis.call('ZADD', place.index, whole(now + CLAIM_MS), place.member)
       wake(waiter)
       return token
     end
     redis.call('LPOP', place.queue)
-    redis.call('UNLINK', prefix .. 'wake:' .. token)
+    redis.call('UNLINK', wake_key)
     waiter = redis.call('LINDEX', place.queue, 0)
   end
   redis.call('ZREM', place.index, place.member)
@@ -164,9 +165,9 @@ local answer = { '', '' }
 -- Drop those who left a wake-up unread, and wake the others: it is seen then who still listens.
 local function call_the_roll(lane)
   for _, waiter in ipairs(redis.call('LRANGE', lane.queue, 0, -1)) do
-    local wake_key = prefix .. 'wake:' .. string.match(waiter, '^%S+')
-    local woken_at = redis.call('LINDEX', wake_key, 0)
-    if woken_at and now - woken_at >= CLAIM_MS then
+    local wake_key = prefix .. 'wake:' .. string.match(waiter, '^%S*')
+    local woken_at = redis.call('TYPE', wake_key).ok == 'list' and redis.call('LINDEX', wake_key, 0)
+    if woken_at and now - (tonumber(woken_at) or 0) >= CLAIM_MS then
       redis.call('LREM', lane.queue, 1, waiter)
       redis.call('UNLINK', wake_key)
     else
@@ -223,7 +224,7 @@ if only ~= '' then
   return answer
 end
 local lapsed = redis.call('ZRANGEBYSCORE', turns_index, '-inf', whole(now), 'LIMIT', 0, limit)
-local too_far = redis.call('ZRANGEBYSCORE', turns_index, '(' .. whole(now + LONGEST_LEASE_MS), '+inf', 'LIMIT', 0, limit)
+local too_far = redis.call('ZRANGEBYSCORE', turns_index, '(' .. whole(now + FURTHEST_LEASE_MS), '+inf', 'LIMIT', 0, limit)
 for _, lanes in ipairs({ lapsed, too_far }) do
   for _, session_key in ipairs(lanes) do
     recover(session_key)

@@ -7,7 +7,7 @@
 -- ARGV[1]  claim_ms   as when they were made
 -- ARGV[2]  ...        pairs of session key and token
 -- Returns  for each: when the claim lapses (ms), or 'lost'
--- Errors   BADARG, none but WRONGTYPE besides
+-- Errors   BADARG, WRONGTYPE (the index)
 -- Example  redis-cli --eval lua/renew_claims.lua '{redisstore}:' '{redisstore}:expiry' , 60000 agent:main:telegram:dm:42 by-hand/0/1
 
 local prefix, expiry_index, claim_ms = KEYS[1], KEYS[2], tonumber(ARGV[1])
@@ -21,6 +21,15 @@ local function whole(number)
   return string.format('%.0f', number)
 end
 -- end shared
+-- shared: attempt
+-- What a command says; {} where the key is of another type, for it was damaged by hand. Any other error, of permissions say,
+-- is no answer: it ends the script. So the first attempt comes before the first write.
+local function attempt(...)
+  local answer = redis.pcall(...)
+  local fault = type(answer) == 'table' and answer.err
+  return fault and (string.find(fault, '^WRONGTYPE') and {} or redis.call(...)) or answer
+end
+-- end shared
 
 if not claim_ms or claim_ms < 1 or claim_ms > 3600000 then
   return redis.error_reply('BADARG claim_ms must be 1 to 3600000')
@@ -28,7 +37,8 @@ end
 local answers = {}
 for i = 2, #ARGV, 2 do
   local answer = 'lost'
-  if redis.call('HGET', prefix .. 'entry:' .. ARGV[i], 'finalize_token') == ARGV[i + 1] then
+  -- One whose entry was damaged is lost, the others go on.
+  if attempt('HGET', prefix .. 'entry:' .. ARGV[i], 'finalize_token') == ARGV[i + 1] then
     answer = whole(now + claim_ms)
     redis.call('ZADD', expiry_index, answer, ARGV[i])
   end

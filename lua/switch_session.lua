@@ -71,11 +71,11 @@ if earlier then
   return reply
 end
 -- shared: lease
--- Whether a lease still runs. One that lapses later than any can counts as lapsed: the clock was set back.
-local LONGEST_LEASE_MS = 300000
+-- Whether a lease still runs. One that lapses more than five minutes later than any can counts as lapsed: the clock was set back.
+local LONGEST_LEASE_MS, FURTHEST_LEASE_MS = 300000, 600000
 local function is_leased(lapses)
-  lapses = tonumber(lapses or 0)
-  return lapses > now and lapses <= now + LONGEST_LEASE_MS
+  lapses = tonumber(lapses or 0) or 0
+  return lapses > now and lapses <= now + FURTHEST_LEASE_MS
 end
 -- end shared
 -- shared: fence

@@ -22,7 +22,10 @@ LONGEST_HOLD_TTL = 3600.0
 """Seconds. The scripts know it too: a hold that lapses later shows that the clock was set back."""
 
 LONGEST_LEASE_TTL = 300.0
-"""Seconds. The scripts know it too: a lease that lapses later counts as lapsed."""
+"""Seconds. The scripts know it too."""
+
+FURTHEST_LEASE = LONGEST_LEASE_TTL + 300.0
+"""Seconds. A lease that lapses later counts as lapsed, in the scripts too: a clock was set back."""
 
 _OF_THE_PLUGIN = "hermes_"
 """How the settings begin that the plugin for hermes-agent reads beside these."""

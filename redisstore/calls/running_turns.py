@@ -18,7 +18,7 @@ from redisstore.calls.call import (
     as_text,
     as_whole,
 )
-from redisstore.config import LONGEST_LEASE_TTL
+from redisstore.config import FURTHEST_LEASE
 from redisstore.fields import from_ms
 from redisstore.keys import Partition, SessionKey
 
@@ -93,6 +93,6 @@ def _turn(
         began_at=as_moment(fields.get("began_at", "")),
         lapses_at=from_ms(int(lapses)),
         lapses_in=lapses_in,
-        lapsed=not 0 < lapses_in <= LONGEST_LEASE_TTL,
+        lapsed=not 0 < lapses_in <= FURTHEST_LEASE,
         waiting=int(waiting),
     )
