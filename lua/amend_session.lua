@@ -11,11 +11,12 @@
 -- ARGV[4]   if_session_id  only if this is the session id now; '': any
 -- ARGV[5]   if_version     only if this is the version; '': any
 -- ARGV[6]   if_turn        only under this turn, '<token> <fence>'; '': any
--- ARGV[7]   id_home        other lanes may be bound to the new id: where its lock lives; '': none but in this, the only partition
+-- ARGV[7]   id_home        where the lock of the new id lives, of several partitions, once those are marked that are bound to it; '': not yet
 -- ARGV[8]   locked_for     token of the turn that was given the lock of the new id; '': none
 -- ARGV[9]   rule_count     reset rules that follow, three arguments each
 -- ARGV[10]  ...            the rules, then fields and values; '' as a value takes the field away
 -- Returns   'amended', token of the turn that went on, the old session id if that turn had its lock, or '', {field, value ...}; no fields: no such session;
+--           'share': share_session_id.lua first, in each partition, for others may be bound to the new id;
 --           'lock', token, fence: this turn has to be given the lock of the new id first, then call again
 -- Errors    CORRUPT, STALE, LOST, CLOCKSKEW
 -- Example   redis-cli --eval lua/amend_session.lua '{redisstore}:' '{redisstore}:entry:agent:main:telegram:dm:42' , '' '' 0 '' '' '' '' '' 0 display_name Ada was_auto_reset ''
@@ -119,13 +120,20 @@ local function ids_of(session_id)
 end
 -- end shared
 -- shared: lanes
--- The session keys that are bound to an id, as the index has it.
+-- The session keys that are bound to an id, as the index has it. A hash of the index is read once a script: what the script
+-- itself binds after that is not in it.
+local lanes_read = {}
 local function lanes_of(session_id)
-  local bound, lanes = redis.call('HGETALL', ids_of(session_id)), {}
-  for i = 1, #bound, 2 do
-    lanes[#lanes + 1] = bound[i + 1] == session_id and bound[i] or nil
+  local ids = ids_of(session_id)
+  if not lanes_read[ids] then
+    local bound, lanes = redis.call('HGETALL', ids), {}
+    for i = 1, #bound, 2 do
+      local keys = lanes[bound[i + 1]] or {}
+      keys[#keys + 1], lanes[bound[i + 1]] = bound[i], keys
+    end
+    lanes_read[ids] = lanes
   end
-  return lanes
+  return lanes_read[ids][session_id] or {}
 end
 -- end shared
 -- shared: indexes
@@ -156,37 +164,22 @@ local function attempt(...)
   return fault and (string.find(fault, '^WRONGTYPE') and {} or redis.call(...)) or answer
 end
 -- end shared
--- shared: sharing
--- Mark all entries here that are bound to an id as sharing it, so that their turns take its lock too.
--- A turn that runs on it now gets the lock, if that lives here, and is returned: session key,
--- token and fence. The second answer is how many entries there are. All is read before the first write.
-local function share(session_id, id_home, but_not)
-  local running, sharers, lock_key = {}, {}, prefix .. 'lock:' .. session_id
-  for _, session_key in ipairs(lanes_of(session_id)) do
-    local entry_key, turn_key = prefix .. 'entry:' .. session_key, prefix .. 'turn:' .. session_key
-    local values = attempt('HMGET', entry_key, 'session_id', 'id_home', 'version')
-    if session_key ~= but_not and values[1] == session_id and is_whole(values[3]) then
-      sharers[#sharers + 1] = { session_key = session_key, entry_key = entry_key, turn_key = turn_key, id_home = values[2], version = values[3],
-        turn = attempt('HMGET', turn_key, 'token', 'fence', 'session_id', 'id_home'), lapses = redis.call('ZSCORE', prefix .. 'turns', session_key) }
+-- shared: sharers
+-- Where the lock of an id is that this lane is to be bound to; '': it needs none, for nobody else is bound to it. In several
+-- partitions the caller tells where, once it has marked who may be bound to it elsewhere. Nil: others have to be marked first, by
+-- share_session_id.lua. Asked for before the first write.
+local function home_among(session_id, told)
+  local home = ''
+  for _, other in ipairs(lanes_of(session_id)) do
+    local values = attempt('HMGET', prefix .. 'entry:' .. other, 'session_id', 'version', 'id_home')
+    if other ~= session_key and values[1] == session_id and is_whole(values[2]) then
+      home = values[3] and home and prefix or nil
     end
   end
-  for _, lane in ipairs(sharers) do
-    local turn = lane.turn
-    if lane.id_home ~= id_home then
-      redis.call('HSET', lane.entry_key, 'id_home', id_home, 'version', whole(lane.version + 1))
-    end
-    if turn[2] and turn[3] == session_id and is_leased(lane.lapses) then
-      redis.call('HSET', lane.turn_key, 'id_home', id_home)
-      -- One that began when it was shared already has the lock, or waits for it.
-      if id_home == prefix and turn[4] ~= id_home then
-        -- A lock that was damaged by hand is nobody's: who wants it is told.
-        attempt('HSET', lock_key, 'token', turn[1], 'session_key', lane.session_key, 'replica', string.match(turn[1], '^[^/]+'))
-        redis.call('ZADD', prefix .. 'locks', whole(lane.lapses), session_id)
-      end
-      running[#running + 1], running[#running + 2], running[#running + 3] = lane.session_key, turn[1], turn[2]
-    end
+  if string.find(prefix, '.', 1, true) then
+    return home and told ~= '' and told or nil
   end
-  return running, #sharers
+  return home
 end
 -- end shared
 -- shared: policy
@@ -255,14 +248,13 @@ end
 local turn_key = prefix .. 'turn:' .. session_key
 local turn = goes_on and attempt('HMGET', turn_key, 'token', 'fence', 'session_id', 'rebound', 'id_home', 'going_to') or {}
 local turn_goes_on = turn[2] and turn[3] == entry.session_id and not turn[4]
-if goes_on then
-  -- In the only partition it is settled here who shares the new id, as in switch_session.
-  if id_home == '' then
-    id_home = select(2, share(session_id, prefix, session_key)) > 0 and prefix or ''
-  end
+local home = goes_on and home_among(session_id, id_home) or nil
+if goes_on and not home then
+  return { 'share' }
+elseif goes_on then
   local is_running = turn_goes_on and is_leased(redis.call('ZSCORE', prefix .. 'turns', session_key))
   -- Whoever takes that lock from the turn before it has gone on takes `going_to` away first.
-  if is_running and id_home ~= '' and (turn[1] ~= locked_for or turn[6] ~= session_id) then
+  if is_running and home ~= '' and (turn[1] ~= locked_for or turn[6] ~= session_id) then
     redis.call('HSET', turn_key, 'going_to', session_id)
     return { 'lock', turn[1], turn[2] }
   end
@@ -270,7 +262,7 @@ end
 local went_on = turn_goes_on and turn[1] or ''
 local unlock = went_on ~= '' and (turn[5] or '') ~= '' and entry.session_id or ''
 remember(went_on .. ' ' .. unlock)
-changes.session_id, changes.id_home = goes_on and session_id or nil, goes_on and id_home or nil
+changes.session_id, changes.id_home = goes_on and session_id or nil, home
 changes.version = next(changes) and whole(entry.version + 1)
 for field, value in pairs(changes) do
   if value == '' then
@@ -292,7 +284,7 @@ if goes_on then
   redis.call('HDEL', ids_of(entry.session_id), session_key)
   redis.call('HSET', ids_of(session_id), session_key, session_id)
   if turn_goes_on then
-    redis.call('HSET', turn_key, 'session_id', session_id, 'id_home', id_home)
+    redis.call('HSET', turn_key, 'session_id', session_id, 'id_home', home)
     redis.call('HDEL', turn_key, 'going_to')
   end
   announce('switched', 'session_key', session_key, 'session_id', session_id, 'old_session_id', entry.session_id, 'reason', 'continued')

@@ -26,13 +26,20 @@ local function ids_of(session_id)
 end
 -- end shared
 -- shared: lanes
--- The session keys that are bound to an id, as the index has it.
+-- The session keys that are bound to an id, as the index has it. A hash of the index is read once a script: what the script
+-- itself binds after that is not in it.
+local lanes_read = {}
 local function lanes_of(session_id)
-  local bound, lanes = redis.call('HGETALL', ids_of(session_id)), {}
-  for i = 1, #bound, 2 do
-    lanes[#lanes + 1] = bound[i + 1] == session_id and bound[i] or nil
+  local ids = ids_of(session_id)
+  if not lanes_read[ids] then
+    local bound, lanes = redis.call('HGETALL', ids), {}
+    for i = 1, #bound, 2 do
+      local keys = lanes[bound[i + 1]] or {}
+      keys[#keys + 1], lanes[bound[i + 1]] = bound[i], keys
+    end
+    lanes_read[ids] = lanes
   end
-  return lanes
+  return lanes_read[ids][session_id] or {}
 end
 -- end shared
 -- shared: indexes

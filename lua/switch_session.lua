@@ -10,10 +10,10 @@
 -- ARGV[4]  if_session_id  only if this is the session id now; '': any
 -- ARGV[5]  if_version     only if this is the version; '': any
 -- ARGV[6]  if_turn        only under this turn, '<token> <fence>'; '': any
--- ARGV[7]  id_home        other lanes may be bound to it: where its lock lives; '': none but in this, the only partition
+-- ARGV[7]  id_home        where its lock lives, of several partitions, once those are marked that are bound to it; '': not yet
 -- ARGV[8]  rule_count     reset rules that follow, three arguments each
 -- ARGV[9]  ...            the rules
--- Returns  field, value, field, value ...; empty: no such session
+-- Returns  field, value, field, value ...; empty: no such session; or 'share': share_session_id.lua first, in each partition, for others may be bound to it
 -- Errors   CORRUPT, STALE, LOST, CLOCKSKEW
 -- Example  redis-cli --eval lua/switch_session.lua '{redisstore}:' '{redisstore}:entry:agent:main:telegram:dm:42' , 20261101_090000_0123deadbeef '' 0 '' '' '' '' 0
 
@@ -120,13 +120,20 @@ local function ids_of(session_id)
 end
 -- end shared
 -- shared: lanes
--- The session keys that are bound to an id, as the index has it.
+-- The session keys that are bound to an id, as the index has it. A hash of the index is read once a script: what the script
+-- itself binds after that is not in it.
+local lanes_read = {}
 local function lanes_of(session_id)
-  local bound, lanes = redis.call('HGETALL', ids_of(session_id)), {}
-  for i = 1, #bound, 2 do
-    lanes[#lanes + 1] = bound[i + 1] == session_id and bound[i] or nil
+  local ids = ids_of(session_id)
+  if not lanes_read[ids] then
+    local bound, lanes = redis.call('HGETALL', ids), {}
+    for i = 1, #bound, 2 do
+      local keys = lanes[bound[i + 1]] or {}
+      keys[#keys + 1], lanes[bound[i + 1]] = bound[i], keys
+    end
+    lanes_read[ids] = lanes
   end
-  return lanes
+  return lanes_read[ids][session_id] or {}
 end
 -- end shared
 -- shared: indexes
@@ -157,37 +164,22 @@ local function attempt(...)
   return fault and (string.find(fault, '^WRONGTYPE') and {} or redis.call(...)) or answer
 end
 -- end shared
--- shared: sharing
--- Mark all entries here that are bound to an id as sharing it, so that their turns take its lock too.
--- A turn that runs on it now gets the lock, if that lives here, and is returned: session key,
--- token and fence. The second answer is how many entries there are. All is read before the first write.
-local function share(session_id, id_home, but_not)
-  local running, sharers, lock_key = {}, {}, prefix .. 'lock:' .. session_id
-  for _, session_key in ipairs(lanes_of(session_id)) do
-    local entry_key, turn_key = prefix .. 'entry:' .. session_key, prefix .. 'turn:' .. session_key
-    local values = attempt('HMGET', entry_key, 'session_id', 'id_home', 'version')
-    if session_key ~= but_not and values[1] == session_id and is_whole(values[3]) then
-      sharers[#sharers + 1] = { session_key = session_key, entry_key = entry_key, turn_key = turn_key, id_home = values[2], version = values[3],
-        turn = attempt('HMGET', turn_key, 'token', 'fence', 'session_id', 'id_home'), lapses = redis.call('ZSCORE', prefix .. 'turns', session_key) }
+-- shared: sharers
+-- Where the lock of an id is that this lane is to be bound to; '': it needs none, for nobody else is bound to it. In several
+-- partitions the caller tells where, once it has marked who may be bound to it elsewhere. Nil: others have to be marked first, by
+-- share_session_id.lua. Asked for before the first write.
+local function home_among(session_id, told)
+  local home = ''
+  for _, other in ipairs(lanes_of(session_id)) do
+    local values = attempt('HMGET', prefix .. 'entry:' .. other, 'session_id', 'version', 'id_home')
+    if other ~= session_key and values[1] == session_id and is_whole(values[2]) then
+      home = values[3] and home and prefix or nil
     end
   end
-  for _, lane in ipairs(sharers) do
-    local turn = lane.turn
-    if lane.id_home ~= id_home then
-      redis.call('HSET', lane.entry_key, 'id_home', id_home, 'version', whole(lane.version + 1))
-    end
-    if turn[2] and turn[3] == session_id and is_leased(lane.lapses) then
-      redis.call('HSET', lane.turn_key, 'id_home', id_home)
-      -- One that began when it was shared already has the lock, or waits for it.
-      if id_home == prefix and turn[4] ~= id_home then
-        -- A lock that was damaged by hand is nobody's: who wants it is told.
-        attempt('HSET', lock_key, 'token', turn[1], 'session_key', lane.session_key, 'replica', string.match(turn[1], '^[^/]+'))
-        redis.call('ZADD', prefix .. 'locks', whole(lane.lapses), session_id)
-      end
-      running[#running + 1], running[#running + 2], running[#running + 3] = lane.session_key, turn[1], turn[2]
-    end
+  if string.find(prefix, '.', 1, true) then
+    return home and told ~= '' and told or nil
   end
-  return running, #sharers
+  return home
 end
 -- end shared
 -- shared: policy
@@ -278,12 +270,9 @@ local fault = policy.skewed or damaged_index(updated_at_index, expiry_index, pre
 if fault then
   return fault
 end
-local stale_turn = turn_here()
--- In the only partition all is settled here: who has the id by now shares it. Else that was done before,
--- partition by partition.
-if id_home == '' then
-  local _, sharers = share(session_id, prefix, session_key)
-  id_home = sharers > 0 and prefix or ''
+local stale_turn, home = turn_here(), home_among(session_id, id_home)
+if not home then
+  return { 'share' }
 end
 remember('1')
 if stale_turn then
@@ -291,7 +280,7 @@ if stale_turn then
 end
 announce('switched', 'session_key', session_key, 'session_id', session_id, 'old_session_id', entry.session_id)
 rebind(session_id, policy)
-if id_home ~= '' then
-  redis.call('HSET', entry_key, 'id_home', id_home)
+if home ~= '' then
+  redis.call('HSET', entry_key, 'id_home', home)
 end
 return redis.call('HGETALL', entry_key)

@@ -20,6 +20,7 @@ from redisstore.calls import (
     event_groups,
     events,
     expiry,
+    handled,
     holds,
     imports,
     jobs,
@@ -44,7 +45,7 @@ from redisstore.keys import KeySpace
 from redisstore.scripts import directory, library
 from tests.commands import ROOT, run_redis_cli, shell_lines
 from tests.conftest import Sites
-from tests.entries import aged, key, source
+from tests.entries import NOW, aged, key, source
 from tests.servers import BACKEND_NAMES, missing
 from tools.shared_blocks import expanded
 
@@ -85,9 +86,6 @@ CALLS: dict[str, Callable[[], Call[Any]]] = {
     "begin_turn": lambda: asked(turns.begin(CONTEXT, MESSAGE)),
     "claim_expired": lambda: asked(expiry.claim(CONTEXT)),
     "clear_resume_pending": lambda: sessions.clear_resume_pending(CONTEXT, KEY, ANY),
-    "count_bindings": lambda: asked(
-        imports.sweep(SEVERAL, [aged("42", timedelta(0))]), ["created"]
-    ),
     "count_sessions": lambda: listing.counts(CONTEXT)[0],
     "delete_session": lambda: sessions.delete(CONTEXT, KEY, ANY),
     "end_turn": lambda: asked(turns.end(CONTEXT, LEASE, 1, Counters(input_tokens=1))),
@@ -97,10 +95,13 @@ CALLS: dict[str, Callable[[], Call[Any]]] = {
     "get_session": lambda: sessions.get(CONTEXT, KEY),
     "heartbeat": lambda: asked(replicas.Presence().beat(CONTEXT, (0, 0), "up")),
     "hold_processes": lambda: holds.take(CONTEXT, (KEY, "p"), None),
+    "import_handled_messages": lambda: asked(handled.take_in(CONTEXT, [(KEY, {"m-1": NOW})])),
     "import_sessions": lambda: asked(imports.sweep(CONTEXT, [aged("42", timedelta(0))])),
     "leave": lambda: replicas.leave(CONTEXT),
     "list_event_groups": lambda: event_groups.listed(CONTEXT)[0],
+    "list_handled_messages": lambda: asked(handled.of(CONTEXT, KEY)),
     "list_holds": lambda: holds.listed(CONTEXT, KEY),
+    "list_lanes": lambda: asked(imports.sweep(SEVERAL, [aged("42", timedelta(0))])),
     "list_replicas": lambda: asked(replicas.sweep(CONTEXT)),
     "list_sessions": lambda: asked(
         listing.newest_first(CONTEXT, active_minutes=None, limit=None, only=None)

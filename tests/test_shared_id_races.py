@@ -10,10 +10,11 @@ import pytest
 
 from redisstore import SessionId, SessionStore, StaleWrite, StoreConfig, TurnBusy
 from redisstore.calls import amendments, leases, turns
-from redisstore.calls.call import Ask, Conditions, Steps
+from redisstore.calls.call import Conditions
 from redisstore.calls.turn_replies import Running
 from tests.conftest import SITES, Site, Sites
 from tests.entries import key, source
+from tests.halting import Halting
 from tests.servers import wait_until
 from tests.turns import begun
 
@@ -63,26 +64,6 @@ def holder(store: SessionStore, session_id: SessionId) -> str:
 
 
 NEW = SessionId("20260101_000000_0123456789ab")
-
-
-class Halting:
-    """An operation of several calls that can be held between two of them."""
-
-    def __init__(self, store: SessionStore, steps: Steps[Any]) -> None:
-        self._runner, self._steps = store._runner, steps
-        self._replies: Any = None
-
-    def run(self, *, until: str = "") -> Any:
-        """Go on until that script was called, or to the end."""
-        while True:
-            try:
-                step = self._steps.send(self._replies)
-            except StopIteration as done:
-                return done.value
-            assert isinstance(step, Ask)
-            self._replies = self._runner.run_all(step.calls)
-            if any(call.script == until for call in step.calls):
-                return None
 
 
 def going_on(store: SessionStore, name: str) -> Halting:

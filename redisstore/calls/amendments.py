@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
-from typing import Any, TypeAlias, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
 
 from pydantic import ValidationError
 
@@ -21,7 +21,7 @@ from redisstore.calls.call import Ask, Call, Conditions, Context, Lease, Steps
 from redisstore.calls.counters import LONGEST_COST_STATUS, rule_args
 from redisstore.calls.leases import recover_lane
 from redisstore.calls.locks import lock_call, unlock_call
-from redisstore.calls.sharing import bind
+from redisstore.calls.sharing import Bound, bind
 from redisstore.calls.turn_replies import Locked, LockLapsed
 from redisstore.entry import ModelOverride, SessionEntry
 from redisstore.errors import InvalidInput, TurnBusy
@@ -65,8 +65,8 @@ class _Amended:
     """What that turn had locked."""
 
 
-_Answer: TypeAlias = _Amended | Lease
-"""Done, or which turn has to be given the lock of the new id first."""
+_Answer: TypeAlias = _Amended | Lease | Literal["share"]
+"""Done, or which turn has to be given the lock of the new id first, or who has it to be marked."""
 
 
 def amend(
@@ -82,6 +82,8 @@ def amend(
     entry_of = sessions.entry_of(key, home.entry(key))
 
     def decode(reply: Sequence[Any]) -> _Answer:
+        if reply[0] == b"share":
+            return "share"
         if reply[0] == b"lock":
             return Lease(key, reply[1].decode(), int(reply[2]), SessionId(session_id or ""))
         _, went_on, unlock, flat = reply
@@ -92,10 +94,10 @@ def amend(
         args = (*head, *rule_args(context), *fields)
         return Call("amend_session", (home.prefix, home.entry(key)), args, decode)
 
-    def final(id_home: str) -> Steps[SessionEntry | None]:
+    def binding(id_home: str) -> Steps[Bound]:
         return _lock_and_amend(context, key, call(id_home), partial(call, id_home))
 
-    return bind(context, key, session_id, final)
+    return bind(context, session_id or SessionId(""), binding)
 
 
 def _lock_and_amend(
@@ -103,7 +105,7 @@ def _lock_and_amend(
     session_key: SessionKey,
     first: Call[_Answer],
     locked_for: Callable[[str], Call[_Answer]],
-) -> Steps[SessionEntry | None]:
+) -> Steps[Bound]:
     locked: Lease | None = None
     answer: _Answer
     (answer,) = yield Ask([first])
@@ -113,8 +115,10 @@ def _lock_and_amend(
         yield from _lock(context, answer)
         locked = answer
         (answer,) = yield Ask([locked_for(locked.token)])
-    if locked is not None and locked.token != answer.went_on:
+    if locked is not None and (isinstance(answer, str) or locked.token != answer.went_on):
         yield Ask([unlock_call(context, locked.session_id, session_key, locked.token)])
+    if isinstance(answer, str):
+        return answer
     if answer.unlock is not None:
         yield Ask([unlock_call(context, answer.unlock, session_key, answer.went_on)])
     return answer.entry

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast
 
-from redisstore.calls.call import Arg, Ask, Call, Context, Found, Sweep, new_token
+from redisstore.calls.call import Arg, Ask, Call, Context, Found, Sweep, as_text, new_token
+from redisstore.calls.handled import Handled, check, take_in
 from redisstore.calls.sharing import share
 from redisstore.entry import SessionEntry
 from redisstore.errors import InvalidInput
@@ -20,21 +21,25 @@ new or newer (``kept``), because it was active more than ten years from now (``f
 what is stored can't be compared (``damaged``)."""
 
 Outcome: TypeAlias = "tuple[SessionEntry, Verdict | InvalidInput]"
+_Row: TypeAlias = tuple[SessionKey, tuple[SessionEntry, dict[str, str]]]
+_DAMAGED = "what the store has for this key is damaged, and can't be added to"
 _ROWS_A_ROUND = 200
 _ROWS_A_CALL = 25
 """A call of this size holds the server for less than a millisecond."""
 
 
-def sweep(context: Context, entries: Iterable[SessionEntry]) -> Sweep[Outcome]:
-    """Yield each entry with what became of it; one that can't be stored, with the error."""
+def sweep(
+    context: Context,
+    entries: Iterable[SessionEntry],
+    handled: Mapping[SessionKey, Handled] | None = None,
+) -> Sweep[Outcome]:
+    """Yield each entry with what became of it; one that can't be stored, with the error.
+
+    What a session has handled goes in before it: none is there without that, wherever this ends.
+    """
     rules = context.config.reset_rules.script_args(context.now())
     for batch in _batches(iter(entries)):
-        rows: list[tuple[SessionKey, tuple[SessionEntry, dict[str, str]]]] = []
-        for entry in batch:
-            try:
-                rows.append((entry.session_key, (entry, _checked_fields(context, entry))))
-            except InvalidInput as error:
-                yield Found((entry, error))
+        rows = yield from _storable(context, batch, {} if handled is None else handled)
         parts = [
             (home, pairs[start : start + _ROWS_A_CALL])
             for home, pairs in context.space.by_partition(rows).items()
@@ -42,35 +47,79 @@ def sweep(context: Context, entries: Iterable[SessionEntry]) -> Sweep[Outcome]:
         ]
         if not parts:
             continue
+        # An only partition sees to it itself; several can't see what the others are bound to.
+        several = context.space.partition_count > 1
+        if several:
+            yield from _settle(context, rows)
         replies = yield Ask(
             [
                 _call(context, home, [(key, fields) for key, (_, fields) in pairs], rules)
                 for home, pairs in parts
             ]
         )
-        if context.space.partition_count > 1:
-            # An only partition has seen to it; several can't see what the others are bound to.
-            ids = {entry.session_id for _, pairs in parts for _, (entry, _) in pairs}
-            yield from _share(context, sorted(ids))
+        if several:
+            yield from _settle(context, rows)
         for (_, pairs), verdicts in zip(parts, replies, strict=True):
             for (_, (entry, _)), verdict in zip(pairs, verdicts, strict=True):
                 yield Found((entry, verdict))
 
 
-def _share(context: Context, ids: Sequence[SessionId]) -> Sweep[Outcome]:
-    """Have the turns of lanes that are bound to one id exclude one another, wherever they live."""
-    homes = context.space.partitions
-    counts: list[list[int]] = yield Ask([_count_call(home, ids) for home in homes])
-    for session_id, *bound in zip(ids, *counts, strict=True):
-        if sum(bound) > 1:
-            yield from share(context, session_id)
+def _storable(
+    context: Context, batch: Sequence[SessionEntry], handled: Mapping[SessionKey, Handled]
+) -> Generator[Ask | Found[Outcome], Any, list[_Row]]:
+    """Take in what sessions have handled, and return those that can be stored, with their fields.
+
+    The others are yielded, each with its error.
+    """
+    rows: list[_Row] = []
+    known: list[tuple[SessionKey, Handled]] = []
+    for entry in batch:
+        try:
+            fields = _checked_fields(context, entry)
+            if messages := handled.get(entry.session_key):
+                check(context, messages)
+                known.append((entry.session_key, messages))
+            rows.append((entry.session_key, (entry, fields)))
+        except InvalidInput as error:
+            yield Found((entry, error))
+    if not known:
+        return rows
+    damaged = yield from take_in(context, known)
+    for key, (entry, _) in rows:
+        if key in damaged:
+            yield Found((entry, InvalidInput("handled_messages", _DAMAGED)))
+    return [row for row in rows if row[0] not in damaged]
 
 
-def _count_call(home: Partition, ids: Sequence[SessionId]) -> Call[list[int]]:
-    def decode(reply: Sequence[bytes]) -> list[int]:
-        return [int(count) for count in reply]
+def _settle(context: Context, rows: Sequence[_Row]) -> Generator[Ask, Any, None]:
+    """See which ids several lanes are bound to, or will be, and mark them: lanes, and these rows.
 
-    return Call("count_bindings", (home.prefix, home.updated_at), tuple(ids), decode)
+    It is asked before the rows are stored, so that it holds wherever this ends, and again after it,
+    for others may have been bound to an id between the two.
+    """
+    lanes: dict[SessionId, set[str]] = {}
+    for key, (entry, fields) in rows:
+        if "id_home" not in fields:
+            lanes.setdefault(entry.session_id, set()).add(key)
+    ids, homes = sorted(lanes), context.space.partitions
+    replies: list[list[set[str]]] = yield Ask([_lanes_call(home, ids) for home in homes])
+    shared: set[SessionId] = set()
+    for session_id, *found in zip(ids, *replies, strict=True):
+        bound = set[str]().union(*found)
+        if len(bound | lanes[session_id]) > 1:
+            shared.add(session_id)
+            if bound:
+                yield from share(context, session_id)
+    for _, (entry, fields) in rows:
+        if entry.session_id in shared:
+            fields["id_home"] = context.space.home_of_id(entry.session_id).prefix
+
+
+def _lanes_call(home: Partition, ids: Sequence[SessionId]) -> Call[list[set[str]]]:
+    def decode(reply: Sequence[Sequence[bytes]]) -> list[set[str]]:
+        return [{as_text(key) for key in lanes} for lanes in reply]
+
+    return Call("list_lanes", (home.prefix, home.updated_at), tuple(ids), decode)
 
 
 def _batches(entries: Iterator[SessionEntry]) -> Iterator[list[SessionEntry]]:

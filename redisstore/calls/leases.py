@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from redisstore.calls.call import Ask, Call, Context, Lease, Steps, as_text
 from redisstore.calls.locks import lock_call, unlock_call
@@ -88,7 +88,7 @@ def recover_lane(
     session_key: SessionKey,
     revoked: str = "",
     revoked_id: SessionId | Literal[""] = "",
-) -> Steps[None]:
+) -> Generator[Ask, Any, None]:
     """Look after one lane: its turn, if that lapsed, and who waits for it.
 
     The lane is also taken from a turn that is ``revoked``, but only if it is on that session id.
@@ -130,7 +130,7 @@ def _recover_call(
     return Call("recover_turns", (home.prefix, home.turns), args, read_recovered)
 
 
-def _unlock_lost(context: Context, lost: Sequence[Lost]) -> Steps[None]:
+def _unlock_lost(context: Context, lost: Sequence[Lost]) -> Generator[Ask, Any, None]:
     for turn in lost:
         _log.warning("%s", turn)
     shared = [turn for turn in lost if turn.id_home]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import Literal
 
 from pydantic import ValidationError
 
@@ -183,15 +184,25 @@ def switch(
     session_id: object,
     conditions: Conditions,
     id_home: str = "",
-) -> Call[SessionEntry | None]:
-    """Bind a session key to a given id; ``id_home``: where its lock is, if others may share it."""
+) -> Call[SessionEntry | Literal["share"] | None]:
+    """Bind a session key to a given id; ``share``: who has that already is to be marked before.
+
+    ``id_home``: once that was done, where the lock of the id is.
+    """
+    home, key = context.home(session_key)
+    entry = home.entry(key)
+    read_entry = entry_of(key, entry)
+
+    def decode(reply: Hash) -> SessionEntry | Literal["share"] | None:
+        return "share" if reply == [b"share"] else read_entry(reply)
+
     args = (
         context.session_id(session_id),
         *repeatable(context, conditions),
         id_home,
         *rule_args(context),
     )
-    return entry_call(context, "switch_session", session_key, args)
+    return Call("switch_session", (home.prefix, entry), args, decode)
 
 
 def set_model_override(

@@ -1,20 +1,15 @@
 #!lua flags=no-writes
--- How many lanes of this partition are bound to each of some session ids; it stops at two.
+-- Which lanes of this partition are bound to each of some session ids; two of each at most.
 --
 -- KEYS[1]  partition  {redisstore}:
 -- KEYS[2]  index      {redisstore}:updated_at
 -- ARGV[1]  ...        session ids
--- Returns  '0', '1' or '2' for each
+-- Returns  {session key, ...} for each
 -- Errors   CORRUPT (an index)
--- Example  redis-cli --eval lua/count_bindings.lua '{redisstore}:' '{redisstore}:updated_at' , 20261122_112233_deadbeef0123 20261101_090000_0123deadbeef
+-- Example  redis-cli --eval lua/list_lanes.lua '{redisstore}:' '{redisstore}:updated_at' , 20261122_112233_deadbeef0123 20261101_090000_0123deadbeef
 
 local prefix = KEYS[1]
 
--- shared: whole
-local function whole(number)
-  return string.format('%.0f', number)
-end
--- end shared
 -- shared: attempt
 -- What a command says; {} where the key is of another type, for it was damaged by hand. Any other error, of permissions say,
 -- is no answer: it ends the script. So the first attempt comes before the first write.
@@ -31,13 +26,20 @@ local function ids_of(session_id)
 end
 -- end shared
 -- shared: lanes
--- The session keys that are bound to an id, as the index has it.
+-- The session keys that are bound to an id, as the index has it. A hash of the index is read once a script: what the script
+-- itself binds after that is not in it.
+local lanes_read = {}
 local function lanes_of(session_id)
-  local bound, lanes = redis.call('HGETALL', ids_of(session_id)), {}
-  for i = 1, #bound, 2 do
-    lanes[#lanes + 1] = bound[i + 1] == session_id and bound[i] or nil
+  local ids = ids_of(session_id)
+  if not lanes_read[ids] then
+    local bound, lanes = redis.call('HGETALL', ids), {}
+    for i = 1, #bound, 2 do
+      local keys = lanes[bound[i + 1]] or {}
+      keys[#keys + 1], lanes[bound[i + 1]] = bound[i], keys
+    end
+    lanes_read[ids] = lanes
   end
-  return lanes
+  return lanes_read[ids][session_id] or {}
 end
 -- end shared
 -- shared: indexes
@@ -54,22 +56,21 @@ end
 -- end shared
 
 local function bound_to(session_id)
-  local count = 0
+  local bound = {}
   for _, session_key in ipairs(lanes_of(session_id)) do
-    local entry_key = prefix .. 'entry:' .. session_key
-    if count < 2 and attempt('HGET', entry_key, 'session_id') == session_id then
-      count = count + 1
+    if #bound < 2 and attempt('HGET', prefix .. 'entry:' .. session_key, 'session_id') == session_id then
+      bound[#bound + 1] = session_key
     end
   end
-  return count
+  return bound
 end
 
-local counts = {}
+local answer = {}
 for i, session_id in ipairs(ARGV) do
   local fault = damaged_index(ids_of(session_id))
   if fault then
     return fault
   end
-  counts[i] = whole(bound_to(session_id))
+  answer[i] = bound_to(session_id)
 end
-return counts
+return answer
