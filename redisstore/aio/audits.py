@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 
 from redisstore.aio.base import StoreBase
 from redisstore.calls import audit, imports
 from redisstore.calls.audit import Fault
+from redisstore.calls.handled import Handled
 from redisstore.calls.imports import Outcome
 from redisstore.entry import SessionEntry
 from redisstore.errors import RedisStoreError
+from redisstore.keys import SessionKey
 from redisstore.server_info import ServerInfo, ServerNode
 
 _KEYS_A_ROUND = 100
@@ -18,17 +20,25 @@ _KEYS_A_ROUND = 100
 class AuditOperations(StoreBase):
     """What ``AsyncSessionStore`` can do with the store as a whole."""
 
-    def import_sessions(self, entries: Iterable[SessionEntry]) -> AsyncIterator[Outcome]:
+    def import_sessions(
+        self,
+        entries: Iterable[SessionEntry],
+        *,
+        handled: Mapping[SessionKey, Handled] | None = None,
+    ) -> AsyncIterator[Outcome]:
         """Take in entries from elsewhere and yield each with what became of it.
 
         An entry keeps its times; ``version`` is the store's. What is stored already stays unless
         the entry was active later, so a repeated import changes nothing. An entry that can't be
-        stored is yielded with its ``InvalidInput``, and the others go on. One round trip for 200
-        entries, two where there are several partitions; none before the result is iterated.
+        stored is yielded with its ``InvalidInput``, and the others go on. ``handled``: of each
+        session, the messages it has handled; they are added to those that are known here, also to
+        a session that stays, and are forgotten ``config.message_id_ttl`` after they were done.
+        One round trip for 200 entries, two where there are several partitions, one more where any
+        has handled messages; none before the result is iterated.
 
         ``redis-cli ZCARD '{redisstore}:updated_at'``
         """
-        return self._sweep(lambda c: imports.sweep(c, entries), create=True)
+        return self._sweep(lambda c: imports.sweep(c, entries, handled), create=True)
 
     async def audit(self, *, repair: bool = False) -> AsyncIterator[Fault]:
         """Yield everything that is not as it should be: entries, indexes, holds, turns, all else.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from redisstore.calls.handled import Handled
 from redisstore.entry import SessionEntry
 from redisstore.errors import CorruptEntry, InvalidInput
 from redisstore.fields import decode_entry, encode_entry, flatten
@@ -20,7 +22,7 @@ from redisstore.transfer.report import (
     VerifyReport,
     printable,
 )
-from redisstore.transfer.writing import OF_OURS
+from redisstore.transfer.writing import HANDLED, OF_OURS
 
 _ROWS_A_REPORT = 100
 _PARTS = ("origin", "model_override")
@@ -29,7 +31,15 @@ _PARTS = ("origin", "model_override")
 class Comparison:
     """One comparison on its way: which sessions are still to come, and what the others came to."""
 
-    def __init__(self, material: Material, zone: ZoneInfo, on_progress: OnProgress | None) -> None:
+    def __init__(
+        self,
+        material: Material,
+        zone: ZoneInfo,
+        on_progress: OnProgress | None = None,
+        known_since: datetime | None = None,
+    ) -> None:
+        """Prepare it. Messages done after ``known_since`` are compared; ``None``: none are."""
+        self._known_since = known_since
         self._material = material
         self._reader = RowReader(zone)
         self._on_progress = on_progress
@@ -44,10 +54,10 @@ class Comparison:
         self._bad = list(material.bad)
         self._passed_over: list[BadRow] = []
 
-    def meet(self, stored: SessionEntry) -> None:
+    def meet(self, stored: SessionEntry, handled: Handled | None = None) -> None:
         """Compare a session of the store, unless an earlier page of the list had it."""
         if stored.session_key in self._left:
-            self.settle(stored.session_key, stored)
+            self.settle(stored.session_key, stored, handled)
         elif stored.session_key not in self._material:
             self._only_in_store.add(stored.session_key)
 
@@ -58,7 +68,9 @@ class Comparison:
         """Yield the sessions that the list did not have."""
         yield from list(self._left)
 
-    def settle(self, key: SessionKey, stored: SessionEntry | None) -> None:
+    def settle(
+        self, key: SessionKey, stored: SessionEntry | None, handled: Handled | None = None
+    ) -> None:
         """Compare the rows of a session key with what the store has for it."""
         reading = self._material.read(key, self._reader)
         self._bad += reading.bad
@@ -69,7 +81,8 @@ class Comparison:
         elif stored is None:
             self._missing.append(printable(key))
         else:
-            self._compare(reading.entry, stored)
+            lost = tuple(self._lost(reading.handled, handled or {}))
+            self._compare(reading.entry, stored, lost)
         self._advance(key)
 
     def fail(self, key: SessionKey, error: CorruptEntry | InvalidInput) -> None:
@@ -90,17 +103,26 @@ class Comparison:
             total=len(self._material),
         )
 
-    def _compare(self, row: SessionEntry, stored: SessionEntry) -> None:
+    def _lost(self, of_file: Handled, of_store: Handled) -> Iterator[FieldDifference]:
+        """Yield what the store would not know long enough of the messages that the file has."""
+        for message_id, done_at in of_file.items():
+            known = of_store.get(message_id)
+            if self._known_since and done_at > self._known_since and (not known or known < done_at):
+                yield FieldDifference(f"{HANDLED}.{message_id}", done_at, known)
+
+    def _compare(
+        self, row: SessionEntry, stored: SessionEntry, lost: Sequence[FieldDifference]
+    ) -> None:
         try:
             row = _as_stored(row)
         except InvalidInput as error:
             self._bad.append(BadRow(row.session_key, str(error)))
             return
-        fields = tuple(_differences(row, stored))
+        fields = (*_differences(row, stored), *lost)
         difference = Difference(row.session_key, _newer(row, stored), fields)
         if not fields:
             self._equal += 1
-        elif difference.newer == "store":
+        elif difference.newer == "store" and not lost:
             self._moved_on.append(difference)
         else:
             self._differing.append(difference)

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from redisstore.aio.store import AsyncSessionStore
+from redisstore.calls.handled import Handled
 from redisstore.entry import SessionEntry
 from redisstore.errors import CorruptEntry, InvalidInput
 from redisstore.sync.store import SessionStore
@@ -46,9 +47,10 @@ def export_file(
     ``state.db``, there already or not. Its table ``gateway_routing`` gets the rows of that scope in
     place of those that are there, in one transaction; nothing else in it is touched.
     ``zone``: the time zone of the gateway that will read it. Each row is its session at one
-    moment; for one moment of all of them, stop the writers. Damaged sessions are left out and
-    reported. Lists the store at least twice: one round trip a page and partition. An import gives
-    equal sessions, but for what the report calls inexact.
+    moment; for one moment of all of them, drain the gateways first. It has the messages that the
+    session has handled. Damaged sessions are left out and reported. Lists the store at least
+    twice, as ``export_sessions`` does. An import gives equal sessions that know the same messages,
+    but for what the report calls inexact.
 
     Raises:
         InvalidInput: the path can't be written; a database without a scope, or a scope without a
@@ -59,8 +61,8 @@ def export_file(
     with _target(Path(path), scope) as target:
         run = _Export(target, local, store.count_sessions(), on_progress)
         while run.looks_again():
-            for entry in store.list_sessions(on_damaged=run.leave_out):
-                run.write(entry)
+            for entry, handled in store.export_sessions(on_damaged=run.leave_out):
+                run.write(entry, handled)
         run.finish()
     return run.report()
 
@@ -78,8 +80,8 @@ async def export_file_async(
     with _target(Path(path), scope) as target:
         run = _Export(target, local, await store.count_sessions(), on_progress)
         while run.looks_again():
-            async for entry in store.list_sessions(on_damaged=run.leave_out):
-                run.write(entry)
+            async for entry, handled in store.export_sessions(on_damaged=run.leave_out):
+                run.write(entry, handled)
         run.finish()
     return run.report()
 
@@ -119,12 +121,12 @@ class _Export:
         self._looks += 1
         return found > 0 and self._looks <= _MOST_LOOKS
 
-    def write(self, entry: SessionEntry) -> None:
+    def write(self, entry: SessionEntry, handled: Handled) -> None:
         """Write an entry, unless an earlier look has found it."""
         if not self._is_new(entry.session_key):
             return
         try:
-            row = to_row(entry, self._zone)
+            row = to_row(entry, handled, self._zone)
         except OverflowError as error:
             self._left_out.append(BadRow(entry.session_key, f"a time has no local form: {error}"))
             return
@@ -135,7 +137,7 @@ class _Export:
             self._on_progress(self._written, max(self._written, self._expected))
 
     def leave_out(self, damaged: CorruptEntry) -> None:
-        """Note an entry that can't be read; ``key`` is its Redis key."""
+        """Note an entry, or a session's handled messages, that can't be read, by its Redis key."""
         if self._is_new(damaged.key):
             self._left_out.append(BadRow(printable(damaged.key), printable(damaged.problem)))
 

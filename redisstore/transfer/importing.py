@@ -11,9 +11,11 @@ from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from redisstore.aio.store import AsyncSessionStore
+from redisstore.calls.handled import Handled
 from redisstore.calls.imports import Verdict
 from redisstore.entry import SessionEntry
 from redisstore.errors import InvalidInput
+from redisstore.keys import SessionKey
 from redisstore.sync.store import SessionStore
 from redisstore.transfer.amending import corrections
 from redisstore.transfer.comparison import Comparison
@@ -38,7 +40,7 @@ def import_file(
     amend: bool = False,
     on_progress: OnProgress | None = None,
 ) -> ImportReport:
-    """Take a gateway's sessions into a store. One round trip for 200 rows.
+    """Take a gateway's sessions into a store, as ``import_sessions`` does, 200 a round trip.
 
     ``path``: a ``sessions.json`` (hermes-agent 0.13 to 0.19); a ``state.db`` (0.18, 0.19), also
     of a gateway that runs, as it is at one moment; or the directory that has both, the gateway's
@@ -52,8 +54,9 @@ def import_file(
     last activity is the same; a gateway suspends and marks sessions without activity. Lists the
     store once more, and takes one or two round trips for each of those. While the gateway is
     still the one that is used, that is what you want; later, it takes back what was done since.
+    What a row of an export says of handled messages is added to what the store knows.
     A bad row is left out and reported, and the others go on. Keys of a file that begin with ``_``
-    are notes. An export gives the same rows back, their times cut to milliseconds.
+    are notes. An export gives the same rows back, times cut to milliseconds.
 
     Raises:
         InvalidInput: the path can't be read, or is none of these; the zone or the scope is unknown.
@@ -61,7 +64,7 @@ def import_file(
     """
     local = checked_zone(zone)
     run = _Import(gather(Path(path), scope), local, on_progress)
-    for entry, outcome in store.import_sessions(run.entries()):
+    for entry, outcome in store.import_sessions(run.entries(), handled=run.handled):
         run.settle(entry, outcome)
     if amend:
         compared = run.comparison()
@@ -84,7 +87,7 @@ async def import_file_async(
     local = checked_zone(zone)
     material = await asyncio.to_thread(gather, Path(path), scope)
     run = _Import(material, local, on_progress)
-    async for entry, outcome in store.import_sessions(run.entries()):
+    async for entry, outcome in store.import_sessions(run.entries(), handled=run.handled):
         run.settle(entry, outcome)
     if amend:
         compared = run.comparison()
@@ -106,6 +109,8 @@ class _Import:
         self._bad = list(material.bad)
         self._passed_over: list[BadRow] = []
         self._done = 0
+        self.handled: dict[SessionKey, Handled] = {}
+        """What the sessions on their way have handled."""
         self.amended = 0
 
     def entries(self) -> Iterator[SessionEntry]:
@@ -117,10 +122,13 @@ class _Import:
             if reading.entry is None:
                 self._advance()
             else:
+                if reading.handled:
+                    self.handled[reading.entry.session_key] = reading.handled
                 yield reading.entry
 
     def settle(self, entry: SessionEntry, outcome: Verdict | InvalidInput) -> None:
         """Count what the store made of an entry."""
+        self.handled.pop(entry.session_key, None)
         if isinstance(outcome, InvalidInput):
             self._bad.append(BadRow(entry.session_key, str(outcome)))
         elif outcome in _REFUSED:
@@ -131,7 +139,7 @@ class _Import:
 
     def comparison(self) -> Comparison:
         """Return a comparison of the same rows with the store as it is by now."""
-        return Comparison(self._material, self._zone, None)
+        return Comparison(self._material, self._zone)
 
     def report(self) -> ImportReport:
         taken = self._verdicts.total()

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
+from redisstore.calls.handled import Handled
 from redisstore.entry import SessionEntry
 from redisstore.errors import InvalidInput
 from redisstore.transfer.document import NOTE, Document
@@ -19,11 +21,20 @@ from redisstore.transfer.report import BadRow, printable
 from redisstore.transfer.routing import TABLE, Routing, is_database
 
 
+class _Good(NamedTuple):
+    """What a good row comes to: an entry, and the messages that its session has handled."""
+
+    entry: SessionEntry
+    handled: Handled
+
+
 @dataclass(slots=True)
 class Reading:
     """What the rows of one session key come to: one entry or none, and the rows besides."""
 
     entry: SessionEntry | None = None
+    handled: Handled = field(default_factory=dict)
+    """The messages that its session has handled."""
     bad: list[BadRow] = field(default_factory=list)
     passed_over: list[BadRow] = field(default_factory=list)
 
@@ -64,16 +75,16 @@ class Material:
         for layer in self._layers:
             found = [(row, _read(key, row, reader)) for row in layer.get(key, ())]
             reading.bad += [self._placed(row, it) for row, it in found if isinstance(it, BadRow)]
-            good = [(row, it) for row, it in found if isinstance(it, SessionEntry)]
+            good = [(row, it) for row, it in found if isinstance(it, _Good)]
             if good:
                 self._choose(good, reading)
                 break
         return reading
 
-    def _choose(self, good: Sequence[tuple[Row, SessionEntry]], reading: Reading) -> None:
-        alive = [(row, entry) for row, entry in good if entry.session_id not in self._ended]
+    def _choose(self, good: Sequence[tuple[Row, _Good]], reading: Reading) -> None:
+        alive = [(row, it.entry) for row, it in good if it.entry.session_id not in self._ended]
         latest = max(alive, key=lambda one: one[1].updated_at, default=None)
-        for row, entry in good:
+        for row, (entry, handled) in good:
             if entry.session_id in self._ended:
                 reason = printable(self._ended[entry.session_id])
                 problem = f"its conversation {entry.session_id} has ended: {reason}"
@@ -83,7 +94,7 @@ class Material:
                     f" in {printable(latest[0].where)}"
                 )
             else:
-                reading.entry = entry
+                reading.entry, reading.handled = entry, handled
                 continue
             reading.passed_over.append(self._placed(row, BadRow(entry.session_key, problem)))
 
@@ -169,14 +180,15 @@ def known_scope(scope: str, scopes: Container[str]) -> str:
     return scope if scope in scopes else str(Path(scope).resolve())
 
 
-def _read(key: str, row: Row, reader: RowReader) -> SessionEntry | BadRow:
+def _read(key: str, row: Row, reader: RowReader) -> _Good | BadRow:
     if key.startswith(NOTE):
         return BadRow(printable(key), f"session_key: begins with {NOTE!r}, as only notes do")
     try:
         value = row.value()
     except (ValueError, RecursionError) as error:
         return BadRow(printable(key), f"row: is no JSON: {error}")
-    return reader.read(key, value)
+    entry = reader.read(key, value)
+    return entry if isinstance(entry, BadRow) else _Good(entry, reader.handled(value))
 
 
 def _moment(entry: SessionEntry) -> str:

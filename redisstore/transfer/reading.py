@@ -2,7 +2,8 @@
 
 ``null`` is absent, as in the gateway; so is an empty id, and an id that is a number is its digits.
 What the gateway does without, rather than without the row, is absent too if it can't be read: the
-platform, the origin as a whole, the interruption mark's time, the model override.
+platform, the origin as a whole, the interruption mark's time, the model override; and so are the
+messages that were handled, which no gateway writes.
 Rules: ``SessionEntry.from_dict`` and ``SessionSource.from_dict`` of hermes-agent 0.13 and 0.19.
 """
 
@@ -27,6 +28,7 @@ from pydantic import (
     ValidationInfo,
 )
 
+from redisstore.calls.handled import Handled
 from redisstore.entry import ModelOverride, SessionEntry
 from redisstore.errors import InvalidInput
 from redisstore.fields import LARGEST_NUMBER
@@ -34,6 +36,7 @@ from redisstore.source import SessionSource
 from redisstore.text import Identifier, Text, Word
 from redisstore.transfer.report import BadRow, printable
 from redisstore.transfer.times import from_file
+from redisstore.transfer.writing import HANDLED
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 _LARGEST_USD = Decimal(LARGEST_NUMBER).scaleb(-9)
@@ -133,6 +136,7 @@ _DISPENSABLE: dict[str, TypeAdapter[Any]] = {
     "platform": TypeAdapter(_Platform),
     "last_resume_marked_at": TypeAdapter(_Moment | None),
 }
+_HANDLED: TypeAdapter[Handled] = TypeAdapter(dict[Identifier, _Moment])
 
 
 class RowReader:
@@ -149,12 +153,24 @@ class RowReader:
         except InvalidInput as error:
             return BadRow(printable(key), printable(str(error)))
 
+    def handled(self, row: object) -> Handled:
+        """Return the messages that the row's session has handled; none if they can't be read."""
+        value = row.get(HANDLED) if isinstance(row, dict) else None
+        if value is None:
+            return {}
+        try:
+            return _HANDLED.validate_python(value, context=self._zone)
+        except ValidationError:
+            self.not_carried_over[HANDLED] += 1
+            return {}
+
     def _entry(self, key: str, value: object) -> SessionEntry:
         row = _object("row", value)
         # What this flag was called earlier; hermes-agent still reads that.
         finalized = row.pop("memory_flushed", None)
         if finalized is not None:
             row.setdefault("expiry_finalized", finalized)
+        row.pop(HANDLED, None)
         extra = list(self._without_unreadable(row))
         origin = self._origin(row.pop("origin", None), extra)
         override = self._override(row.pop("model_override", None), extra)

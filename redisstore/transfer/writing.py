@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from redisstore.calls.handled import Handled
 from redisstore.entry import SessionEntry
 from redisstore.source import SessionSource
 from redisstore.transfer.times import from_file, to_file
@@ -40,6 +42,8 @@ _AS_THEY_ARE = (
     "auto_reset_reason",
     "reset_had_activity",
 )
+HANDLED = "handled_messages"
+"""The field with the messages that a session has handled: by id, when that was done (UTC)."""
 OF_OURS = ("replica", "interruptions", "previous_session_id")
 """Fields that no gateway writes."""
 _ORIGIN_ALWAYS = (
@@ -63,8 +67,8 @@ _ORIGIN_IF_SET = (
 )
 
 
-def to_row(entry: SessionEntry, zone: ZoneInfo) -> dict[str, Any]:
-    """Return an entry as a row, its times in the zone's local time.
+def to_row(entry: SessionEntry, handled: Handled, zone: ZoneInfo) -> dict[str, Any]:
+    """Return an entry as a row, its times in the zone's local time, with what it has handled.
 
     Raises:
         OverflowError: a time has no local form.
@@ -81,6 +85,10 @@ def to_row(entry: SessionEntry, zone: ZoneInfo) -> dict[str, Any]:
         row["model_override"] = entry.model_override.model_dump(exclude_none=True)
     if entry.origin is not None:
         row["origin"] = _origin(entry.origin)
+    if handled:
+        # The first done in front. With an offset, for no hour of theirs may be ambiguous.
+        earliest_first = sorted(handled.items(), key=itemgetter(1))
+        row[HANDLED] = {message_id: at.isoformat() for message_id, at in earliest_first}
     return row
 
 

@@ -22,6 +22,7 @@ OTHER = key_of("2")
 ID = SessionId("20260101_000000_0123456789ab")
 PAST = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
+HANDLED = {"m-1": datetime(2100, 1, 1, tzinfo=UTC)}
 OLD, OLDER = unused_since("old", PAST), unused_since("older", PAST - DAY)
 
 
@@ -205,6 +206,7 @@ OPERATIONS: Sequence[Operation] = (
         _mid_turn,
     ),
     Operation("take_message, known", lambda s: s.take_message(KEY, "m-1"), _handle),
+    _reading("handled_messages", lambda s: s.handled_messages(KEY), before=_handle),
     _reading("list_turns", lambda s: s.list_turns(), streams=True, calls=_every),
     Operation(
         "revoke_turn",
@@ -238,6 +240,13 @@ OPERATIONS: Sequence[Operation] = (
     ),
     _reading("list_holds", lambda s: s.list_holds(KEY), before=_held),
     _reading("list_sessions", lambda s: s.list_sessions(), streams=True, calls=_every),
+    _reading(
+        "export_sessions",
+        lambda s: s.export_sessions(),
+        before=_handle,
+        streams=True,
+        calls=lambda partitions: partitions + _each_of(*map(key_of, LANES))(partitions),
+    ),
     _reading(
         "lookup_by_session_id",
         lambda s: s.lookup_by_session_id(ID),
@@ -281,6 +290,12 @@ OPERATIONS: Sequence[Operation] = (
         _old,
         streams=True,
         calls=_stored_and_counted(OLD.session_key),
+    ),
+    Operation(
+        "import_sessions, with what it has handled",
+        lambda s: s.import_sessions([OLD], handled={OLD.session_key: HANDLED}),
+        streams=True,
+        calls=lambda partitions: 1 + _stored_and_counted(OLD.session_key)(partitions),
     ),
 )
 """All but `audit`, `drop` and `list_servers`, which are not made of script calls alone."""
