@@ -12,12 +12,15 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from redisstore.errors import InvalidInput, RedisStoreError
+from redisstore.errors import InvalidInput, RedisStoreError, shown
 from redisstore.keys import check_namespace, check_partitions
 from redisstore.policy import ResetRules, SessionResetPolicy
 from redisstore.text import Text, checked_text
 
 DEFAULT_MAX_AGE_DAYS = 90
+_MOST_DAYS = 1_000_000
+"""All that is more comes to the same: nothing is that old."""
+
 LONGEST_HOLD_TTL = 3600.0
 """Seconds. The scripts know it too: a hold that lapses later shows that the clock was set back."""
 
@@ -110,12 +113,12 @@ class StoreConfig(BaseSettings):
     def _age_or_default(cls, value: Any) -> int:  # noqa: ANN401 - whatever a config file holds
         try:
             if isinstance(value, int | str) and not isinstance(value, bool):
-                return int(value)
-        except (ValueError, OverflowError):
+                return max(min(int(value), _MOST_DAYS), -_MOST_DAYS)
+        except ValueError:
             pass  # falls back below, as a value of another type does
         _log.warning(
-            "session_store_max_age_days: %.60r is no number of days, using %d",
-            value,
+            "session_store_max_age_days: %s is no number of days, using %d",
+            shown(value),
             DEFAULT_MAX_AGE_DAYS,
         )
         return DEFAULT_MAX_AGE_DAYS

@@ -39,6 +39,7 @@ __all__ = [
     "TurnBusy",
     "TurnLost",
     "from_script",
+    "shown",
 ]
 
 
@@ -165,6 +166,17 @@ class InvalidInput(RedisStoreError, ValueError):
 
 class EntryTooLarge(InvalidInput):
     """A key, a value or a whole entry is over the limit that the configuration sets."""
+
+
+def shown(value: object) -> str:
+    """Return a value as a message may name it: its repr, of bounded length.
+
+    Python refuses to write out whole numbers of thousands of digits, also inside of others.
+    """
+    try:
+        return f"{value!r:.60}"
+    except ValueError:
+        return f"a value of type {type(value).__name__}, too long to be written out"
 
 
 _BY_SCRIPT_CODE: dict[str, type[RedisStoreError]] = {

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 from pydantic import BaseModel
 
 from redisstore.entry import ModelOverride, SessionEntry
-from redisstore.errors import CorruptEntry, InvalidInput
+from redisstore.errors import CorruptEntry, InvalidInput, shown
 from redisstore.keys import SessionId, SessionKey
 from redisstore.size import append_pieces, in_pieces
 from redisstore.source import SessionSource
@@ -51,8 +51,11 @@ def from_ms(ms: int) -> datetime:
 
 
 def to_nanousd(usd: Decimal) -> int:
-    """Return dollars as whole nano-dollars."""
-    return int((usd * 1_000_000_000).to_integral_value())
+    """Return dollars as whole nano-dollars; ``OverflowError`` for what no script could count."""
+    nanousd = (usd * 1_000_000_000).to_integral_value()
+    if abs(nanousd) > LARGEST_NUMBER:
+        raise OverflowError(f"{usd:.3e} dollars are more than 2^53 nano-dollars")
+    return int(nanousd)
 
 
 class _Kind(NamedTuple):
@@ -67,7 +70,7 @@ class _Kind(NamedTuple):
 
 def _counted(number: int) -> str:
     if not 0 <= number <= LARGEST_NUMBER:
-        raise ValueError(f"{number} is not from 0 to 2^53")
+        raise ValueError(f"{shown(number)} is not from 0 to 2^53")
     return str(number)
 
 

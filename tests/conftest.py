@@ -11,7 +11,7 @@ import asyncio
 import itertools
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -99,7 +99,6 @@ def open_store(
     loop: asyncio.AbstractEventLoop,
 ) -> Iterator[OpenStore]:
     """Open stores on the site; any number of them share the test's namespace."""
-    opened: list[SessionStore] = []
 
     def open_one(**settings: object) -> SessionStore:
         config = StoreConfig.model_validate(
@@ -112,23 +111,30 @@ def open_store(
             }
         )
         if request.param == "async":
-            store = blocking(lambda: AsyncSessionStore.from_url(config=config), loop)
-        else:
-            store = SessionStore.from_url(config=config)
-        opened.append(store)
-        return store
+            return blocking(lambda: AsyncSessionStore.from_url(config=config), loop)
+        return SessionStore.from_url(config=config)
 
-    yield open_one
-    if opened:
-        _look_behind(request, opened[0])
-    for store in opened:
-        store.close()
+    damages = request.node.get_closest_marker("damages") is not None
+    with looked_behind(open_one, damages=damages) as opening:
+        yield opening
 
 
-def _look_behind(request: pytest.FixtureRequest, store: SessionStore) -> None:
-    if request.node.get_closest_marker("damages") is None:
-        faults = list(store.audit())
-        assert faults == []
+@contextmanager
+def looked_behind(open_one: OpenStore, *, damages: bool) -> Iterator[OpenStore]:
+    """Open stores; in the end audit what they share, unless it was damaged, and close them all."""
+    opened: list[SessionStore] = []
+    with ExitStack() as stack:
+
+        def opening(**settings: object) -> SessionStore:
+            store = open_one(**settings)
+            stack.callback(store.close)
+            opened.append(store)
+            return store
+
+        yield opening
+        if opened and not damages:
+            faults = list(opened[0].audit())
+            assert faults == []
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections import Counter
@@ -11,7 +12,14 @@ from typing import Any
 
 import pytest
 
-from redisstore import ExpiredSession, Replica, SessionResetPolicy, SessionStore, StoreConfig
+from redisstore import (
+    AsyncSessionStore,
+    ExpiredSession,
+    Replica,
+    SessionResetPolicy,
+    SessionStore,
+    StoreConfig,
+)
 from tests.conftest import Sites
 from tests.entries import DAY, aged, key, put, source
 from tests.gateways import GATEWAYS, Gateway
@@ -92,6 +100,17 @@ def test_a_replica_is_listed_from_start_to_stop(
         two.stop()
         assert set(listed(store)) == {"one"}
     assert listed(store) == {}
+
+
+def test_what_was_not_started_can_be_stopped(config: StoreConfig) -> None:
+    with SessionStore.from_url(config=config) as store:
+        store.maintenance().stop()
+
+    async def stop() -> None:
+        async with AsyncSessionStore.from_url(config=config) as store:
+            await store.maintenance().stop()
+
+    asyncio.run(stop())
 
 
 def test_what_is_old_is_pruned_and_lost_turns_are_found(

@@ -7,10 +7,9 @@ from collections.abc import AsyncIterator, Callable
 from redisstore.aio.base import StoreBase
 from redisstore.aio.turn import AsyncTurn
 from redisstore.aio.turn_register import AsyncTurnRegister
-from redisstore.calls import handled, leases, messages, revocation, running_turns, turns
+from redisstore.calls import leases, messages, revocation, running_turns, turns
 from redisstore.calls.call import HasLease
-from redisstore.calls.drain import Drained
-from redisstore.calls.handled import Handled
+from redisstore.calls.drain import Drained, checked_grace
 from redisstore.calls.running_turns import RunningTurn
 from redisstore.config import StoreConfig
 from redisstore.connect import AsyncClient, Connection
@@ -84,20 +83,6 @@ class TurnOperations(StoreBase):
         """
         return await self._run(lambda c: messages.take(c, session_key, message_id, if_turn))
 
-    async def handled_messages(self, session_key: SessionKey) -> Handled:
-        """Return the ids of the messages that a session has handled, by turns or as commands.
-
-        Each with when it was done, the latest first; each is known for ``config.message_id_ttl``
-        after that. Empty for an unknown session. One round trip for each 500.
-
-        Raises:
-            CorruptEntry: they were damaged by hand.
-
-        ``redis-cli ZRANGE '{redisstore}:seen:agent:main:telegram:dm:42' 0 -1 WITHSCORES``
-
-        """
-        return await self._complete(lambda c: handled.of(c, session_key))
-
     def list_turns(self) -> AsyncIterator[RunningTurn]:
         """Yield the turns that run, on whichever replica; those whose lease lapses first in front.
 
@@ -150,4 +135,4 @@ class TurnOperations(StoreBase):
 
         ``redis-cli ZRANGE '{redisstore}:turns' 0 -1 WITHSCORES``
         """
-        return await self._turns.drain(grace)
+        return await self._turns.drain(checked_grace(grace))

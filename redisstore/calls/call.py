@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import secrets
@@ -13,8 +12,8 @@ from functools import lru_cache
 from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from redisstore.config import StoreConfig
-from redisstore.errors import InvalidInput
-from redisstore.fields import from_ms
+from redisstore.errors import InvalidInput, shown
+from redisstore.fields import LARGEST_NUMBER, from_ms
 from redisstore.keys import KeySpace, Partition, SessionId, SessionKey
 from redisstore.scripts import Library
 from redisstore.text import checked_text
@@ -169,9 +168,12 @@ class Conditions:
         if self.if_session_id is not None:
             if_session_id = context.session_id(self.if_session_id, "if_session_id")
         if self.if_version is not None and (
-            type(self.if_version) is not int or self.if_version < 1
+            type(self.if_version) is not int or not 1 <= self.if_version <= LARGEST_NUMBER
         ):
-            raise InvalidInput("if_version", f"must be a positive number, not {self.if_version!r}")
+            raise InvalidInput(
+                "if_version",
+                f"must be a whole number from 1 to 2^53, not {shown(self.if_version)}",
+            )
         if_turn: Arg = ""
         if self.if_turn is not None:
             lease = self.if_turn.lease
@@ -183,11 +185,11 @@ def checked_number(
     field_name: str, value: object, *, lowest: float, highest: float, unit: str
 ) -> float:
     """Return a number that is within its bounds, or raise ``InvalidInput``."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
-        raise InvalidInput(field_name, f"must be a number of {unit}, not {value!r:.60}")
-    if not lowest <= value <= highest:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidInput(field_name, f"must be a number of {unit}, not {shown(value)}")
+    if not lowest <= value <= highest:  # as not a number isn't either
         raise InvalidInput(
-            field_name, f"must be {lowest:g} to {highest:g} {unit}, not {value!r:.60}"
+            field_name, f"must be {lowest:g} to {highest:g} {unit}, not {shown(value)}"
         )
     return value
 

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from redisstore.calls.call import checked_number
 from redisstore.keys import SessionKey
 
 CUT = "restart_timeout"
 """The mark of a session whose turn did not end in time; the reference gateway's word for it."""
+
+
+_LONGEST_GRACE = 86_400.0
+
+
+def checked_grace(grace: float) -> float:
+    """Return the seconds that turns are given, or raise ``InvalidInput``."""
+    return checked_number("grace", grace, lowest=0, highest=_LONGEST_GRACE, unit="seconds")
 
 
 @dataclass(frozen=True, slots=True)

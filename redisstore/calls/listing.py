@@ -22,8 +22,8 @@ from redisstore.calls.call import (
     checked_number,
 )
 from redisstore.entry import SessionEntry
-from redisstore.errors import CorruptEntry, InvalidInput
-from redisstore.fields import decode_entry, from_ms
+from redisstore.errors import CorruptEntry, InvalidInput, shown
+from redisstore.fields import LARGEST_NUMBER, decode_entry, from_ms
 from redisstore.keys import Partition, SessionKey
 
 Only: TypeAlias = Literal["suspended", "resume_pending", "active"]
@@ -148,9 +148,9 @@ def newest_first(
     """Yield sessions, newest first, from all partitions; damaged ones as they are met."""
     active_ms = _minutes_ms(active_minutes)
     if limit is not None and (type(limit) is not int or limit < 0):
-        raise InvalidInput("limit", f"must be a whole number from 0, not {limit!r:.60}")
+        raise InvalidInput("limit", f"must be a whole number from 0, not {shown(limit)}")
     if only is not None and only not in _ONLY:
-        raise InvalidInput("only", f"must be one of {', '.join(_ONLY)}, not {only!r:.60}")
+        raise InvalidInput("only", f"must be one of {', '.join(_ONLY)}, not {shown(only)}")
     page_size = context.config.list_page_size
     if limit is not None and only is None:
         page_size = max(1, min(page_size, limit))
@@ -172,7 +172,7 @@ def _merge(
     """Those that may have more, and have nothing in the queue."""
     queue: list[tuple[float, int]] = []
     """The age of each other feed's next session, and whose it is."""
-    left = float("inf") if limit is None else limit
+    left = math.inf if limit is None or limit > LARGEST_NUMBER else limit
     while left > 0:
         while hungry:
             together = _pages_together(left / len(feeds), request)

@@ -154,7 +154,8 @@ class _Loop:
         self._stopped.set()
 
     def join(self) -> None:
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def _run(self) -> None:
         pause = 0.0
