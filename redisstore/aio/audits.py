@@ -33,8 +33,8 @@ class AuditOperations(StoreBase):
         stored is yielded with its ``InvalidInput``, and the others go on. ``handled``: of each
         session, the messages it has handled; they are added to those that are known here, also to
         a session that stays, and are forgotten ``config.message_id_ttl`` after they were done.
-        One round trip for 200 entries, two where there are several partitions, one more where any
-        has handled messages; none before the result is iterated.
+        One round trip for 200 entries, three where there are several partitions, and one more where
+        any has handled messages; none before the result is iterated.
 
         ``redis-cli ZCARD '{redisstore}:updated_at'``
         """
@@ -53,13 +53,17 @@ class AuditOperations(StoreBase):
         if context is None:
             return
         batch: list[bytes] = []
+        endings: set[str] = set()
         async for key in self._runner.scan(audit.pattern(context)):
             batch.append(key)
+            endings |= audit.endings([key])
             if len(batch) == _KEYS_A_ROUND:
                 async for fault in self._runner.drive(audit.keys(context, batch, repair=repair)):
                     yield fault
                 batch = []
         async for fault in self._runner.drive(audit.keys(context, batch, repair=repair)):
+            yield fault
+        async for fault in self._runner.drive(audit.shared_ids(context, endings, repair=repair)):
             yield fault
         async for fault in self._runner.drive(audit.indexes(context, repair=repair)):
             yield fault

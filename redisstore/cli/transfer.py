@@ -14,7 +14,7 @@ from redisstore.cli.output import Output
 from redisstore.transfer import BadRow, Difference, export_file, import_file, verify_file
 
 _SHOWN = 20
-"""Sessions of a kind that are listed for people; ``--json`` has all."""
+"""Sessions of a kind, or fields of one, that are listed for people; ``--json`` has all."""
 
 SourceArgument = Annotated[
     Path,
@@ -137,7 +137,10 @@ def export_sessions(
         ),
     ] = None,
 ) -> None:
-    """Write all sessions for a gateway. Damaged ones are named (exit status 1)."""
+    """Write all sessions, with what they have handled, for a gateway or another store.
+
+    What is damaged is named (exit status 1).
+    """
     output, zone = call.output, _zone(timezone)
     if str(file) == "-":
         raise WrongUsage("FILE: must be a file, since it is replaced as a whole; not stdout")
@@ -177,8 +180,10 @@ def _print_passed_over(output: Output, rows: Sequence[BadRow]) -> None:
 
 def _told(difference: Difference) -> str:
     newer = f", and is newer in the {difference.newer}" if difference.newer else ""
-    fields = "; ".join(
-        f"{field.name}: {field.file!s:.100}, in the store {field.store!s:.100}"
-        for field in difference.fields
-    )
-    return f"{difference.key} differs{newer}: {fields}"
+    fields = [
+        f"{field.name:.200}: {field.file!s:.100}, in the store {field.store!s:.100}"
+        for field in difference.fields[:_SHOWN]
+    ]
+    if more := len(difference.fields) - len(fields):
+        fields.append(f"and {more} more")
+    return f"{difference.key} differs{newer}: {'; '.join(fields)}"

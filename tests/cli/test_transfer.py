@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from redisstore import SessionStore
+from redisstore import DuplicateMessage, SessionStore
 from tests.cli.material import Run, document, lines, source
 from tests.transfer.databases import put_table
 from tests.transfer.files import GATEWAY_DATABASE, GATEWAY_SCOPE, row
@@ -107,6 +107,35 @@ def test_what_differs_is_named_with_its_fields(
     report = document(run("verify", *file, "--json"))
     assert [it["key"] for it in report["differing"]] == [changed]
     assert (report["missing"], report["total"]) == ([gone], 3)
+
+
+def test_a_move_to_more_partitions_takes_what_was_handled_along(
+    store: SessionStore, run: Run, tmp_path: Path
+) -> None:
+    file = (str(tmp_path / "all.json"), "--timezone", "Europe/Berlin")
+    new = ("--namespace", "moved", "--json")
+    with store.turn(source("42"), "m-done") as turn:
+        pass
+    key = turn.session_key
+    many = [f"m-{number:02}" for number in range(30)]
+    for message_id in many:
+        assert store.take_message(key, message_id)
+    run("export", *file)
+    config = store.config.model_copy(update={"namespace": "moved", "partitions": 4})
+    with SessionStore.from_url(config=config) as moved:
+        (entry,) = store.list_sessions()
+        assert [verdict for _, verdict in moved.import_sessions([entry])] == ["created"]
+        report = document(run("verify", *file, *new))
+        assert len(report["differing"][0]["fields"]) == 31
+        result = run("verify", *file, "--namespace", "moved")
+        assert result.exit_code == 1
+        assert f"{key} differs: handled_messages.m-" in result.stderr
+        assert "; and 11 more\n" in result.stderr
+        assert document(run("import", *file, *new))["kept"] == 1
+        assert document(run("verify", *file, *new))["equal"] == 1
+        for message_id in ("m-done", *many):
+            with pytest.raises(DuplicateMessage), moved.turn(source("42"), message_id):
+                pass
 
 
 def test_lanes_of_several_gateways_are_told(run: Run, tmp_path: Path) -> None:
