@@ -13,7 +13,7 @@ RedisStoreError
 ├── TurnBusy             another turn has the session, and this one can't or won't wait longer
 ├── TurnLost             the turn no longer has its session: its lease lapsed, or was taken away
 ├── ReplicaDraining      this store begins no more turns, it is shutting down
-└── InvalidInput         a bad argument, named, before anything is sent (a ``ValueError`` too)
+└── InvalidInput         a bad argument, named; nothing of the call was done (a ``ValueError`` too)
     └── EntryTooLarge    a key, a value or a whole entry is over its limit
 """
 
@@ -153,7 +153,10 @@ class ReplicaDraining(RedisStoreError):
 
 
 class InvalidInput(RedisStoreError, ValueError):
-    """An argument is wrong; the message begins with its name. Nothing was sent to Redis."""
+    """An argument is wrong; the message begins with its name. Nothing of the call was done.
+
+    It is found before anything is sent, unless only a script can tell: see ``EntryTooLarge``.
+    """
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(field, problem)
@@ -165,7 +168,11 @@ class InvalidInput(RedisStoreError, ValueError):
 
 
 class EntryTooLarge(InvalidInput):
-    """A key, a value or a whole entry is over the limit that the configuration sets."""
+    """A key, a value or a whole entry is over the limit that the configuration sets.
+
+    So is a counter that would come to 2^53, or one more message for a turn that has taken 1000:
+    that only a script can tell, and it refuses them before its first write.
+    """
 
 
 def shown(value: object) -> str:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import pytest
 
@@ -35,7 +38,7 @@ LAYERS = (
 
 MAY_IMPORT_REDIS = {"connect", "retry", "sync/runner.py", "aio/runner.py"}
 MAY_CROSS = {("aio", "sync")}
-"""The asyncio side takes two constants of the other."""
+"""The asyncio side takes values and types of the other, and nothing that runs."""
 
 
 def modules() -> list[tuple[str, Path]]:
@@ -70,6 +73,51 @@ def test_imports_point_down(top: str, path: Path) -> None:
         if package == "redisstore" and below not in {"", top} and (top, below) not in MAY_CROSS:
             assert below in dict(modules()), f"{path} imports {name} from the package's front door"
             assert layer(below) < layer(top), f"{path} imports {name}"
+
+
+def test_nothing_that_runs_crosses_from_one_face_to_the_other() -> None:
+    crossed = {
+        name
+        for top, path in modules()
+        if top == "aio"
+        for name in imported(path)
+        if name.startswith("redisstore.sync.") and name.count(".") > 2
+    }
+    assert crossed
+    for name in crossed:
+        module, _, taken = name.rpartition(".")
+        value = getattr(import_module(module), taken)
+        assert not callable(value) or isinstance(value, TypeVar) or is_protocol(value), name
+
+
+def is_protocol(value: object) -> bool:
+    return isinstance(value, type) and Protocol in value.__mro__
+
+
+def test_the_house_in_the_docs_is_drawn_in_the_order_of_the_layers() -> None:
+    text = (ROOT / "docs" / "internals.md").read_text("utf-8")
+    drawn = [
+        set(re.findall(r"(\w+)(?:\.py|/)", line.group()))
+        for line in re.finditer(r"^  (?:\w+(?:\.py|/)(?: |$))+", text, re.MULTILINE)
+    ]
+    layers = [sorted(layer(name) for name in names) for names in drawn]
+    assert sorted(layers) == layers
+    assert sorted(name for names in drawn for name in names) == sorted(dict(modules()))
+
+
+def test_the_benchmarks_are_listed_from_the_ground_up() -> None:
+    place = ROOT / "benchmarks"
+    text = ast.get_docstring(ast.parse((place / "__init__.py").read_text("utf-8"))) or ""
+    listed = [re.findall(r"`(\w+)`", bullet) for bullet in text.split("\n- ")[1:]]
+    order = {name: number for number, names in enumerate(listed) for name in names}
+    files = [path for path in place.rglob("*.py") if path != place / "__init__.py"]
+    tops = {path: path.relative_to(place).parts[0].removesuffix(".py") for path in files}
+    assert set(order) == set(tops.values())
+    for path, top in tops.items():
+        for name in imported(path):
+            package, _, rest = name.partition(".")
+            if package == "benchmarks" and rest:
+                assert order[rest.partition(".")[0]] <= order[top], f"{path} imports {name}"
 
 
 def test_only_the_edge_knows_redis_py() -> None:

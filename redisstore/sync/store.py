@@ -22,7 +22,7 @@ class SessionStore(
 
     A call is one round trip unless it says otherwise; the first one also checks the layout in
     ``{redisstore}:meta``. The store repeats a call whose reply is lost, and it is still applied
-    once. What any call can raise: ``InvalidInput``, naming the argument, before anything is sent;
+    once. What any call can raise: ``InvalidInput``, naming the argument, before anything is done;
     ``StoreUnavailable`` after ``config.deadline`` seconds without an answer; ``LayoutMismatch``;
     ``StoreRefused``; ``CorruptEntry`` for a session that was damaged by hand.
 
