@@ -30,6 +30,13 @@ LONGEST_LEASE_TTL = 300.0
 FURTHEST_LEASE = LONGEST_LEASE_TTL + 300.0
 """Seconds. A lease that lapses later counts as lapsed, in the scripts too: a clock was set back."""
 
+LARGEST_ENTRY = 131_072
+"""Bytes. An import takes up to twice as much, and Lua hands at most some 7,990 values to a command.
+
+A piece of a long text has at least 61 bytes (64, less a character that would be cut), and a name of
+at least 9 (``user_id 2``): 2 * 131,072 / 70 * 2 values are 7,490, and the 54 known fields have 108.
+"""
+
 _OF_THE_PLUGIN = "hermes_"
 """How the settings begin that the plugin for hermes-agent reads beside these."""
 _log = logging.getLogger(__name__)
@@ -106,7 +113,7 @@ class StoreConfig(BaseSettings):
     max_connections: Annotated[int, Field(ge=1, le=10_000)] = 50
 
     max_key_bytes: Annotated[int, Field(ge=64, le=65_536)] = 1024
-    max_entry_bytes: Annotated[int, Field(ge=1024, le=1_048_576)] = 16_384
+    max_entry_bytes: Annotated[int, Field(ge=1024, le=LARGEST_ENTRY)] = 16_384
 
     @field_validator("session_store_max_age_days", mode="before")
     @classmethod

@@ -10,15 +10,19 @@ import pytest
 import redis
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from redisstore import SessionEntry, SessionSource, SessionStore, StoreConfig
+from redisstore.config import LARGEST_ENTRY
 from redisstore.fields import decode_entry, encode_entry, flatten
 from tests.conftest import Sites
-from tests.entries import DAY, aged, key, put
+from tests.entries import DAY, NOW, aged, key, put
 from tests.servers import BACKEND_NAMES
 
 PLACE = "{redisstore}:entry:"
 LONG = "ありがとう, " * 30
+SHORT_PIECE = "🜂a" + "🜂" * 14
+"""What is stored as a piece of 61 bytes where more of it follows; none is shorter."""
 SOURCE = SessionSource(platform="telegram", chat_id="42", chat_name=LONG, user_name="é" * 33)
 
 
@@ -108,3 +112,37 @@ def test_a_display_name_can_be_taken_away_and_given_back(raw: redis.Redis) -> No
     renamed = store.reset_session(entry.session_key, "Grace")
     assert renamed is not None
     assert renamed.display_name == "Grace"
+
+
+def shortest_pieces(name: str, entry_bytes: int) -> str:
+    """Return a text that fills an entry, but for the other fields, with as many as it may have."""
+    with_name = len(SHORT_PIECE.encode()) + len(f"{name} 9999")
+    return SHORT_PIECE * ((entry_bytes - 500) // with_name)
+
+
+def test_the_largest_entry_that_may_be_set_is_written_in_any_shape(raw: redis.Redis) -> None:
+    """Each piece is a field, and Lua hands a command only some thousand values."""
+    store = SessionStore(raw, config=StoreConfig(max_entry_bytes=LARGEST_ENTRY))
+    topic = shortest_pieces("chat_topic", LARGEST_ENTRY)
+    new = SessionSource(platform="telegram", chat_id="1", chat_topic=topic)
+    assert store.get_or_create_session(new).origin == new
+    other = new.model_copy(update={"chat_id": "2"})
+    with store.turn(other) as turn:
+        assert turn.entry.origin == other
+    # An import takes what has grown to twice as much.
+    user_id = shortest_pieces("user_id", 2 * LARGEST_ENTRY)
+    origin = SessionSource(platform="telegram", chat_id="3", user_id=user_id)
+    for age in (3 * DAY, 2 * DAY):
+        put(store, [aged("3", age, origin=origin)])
+        assert raw.hlen(PLACE + key("3")) > 3500
+        found = store.get_session(key("3"))
+        assert found is not None
+        assert (found.origin, found.updated_at) == (origin, NOW - age)
+    put(store, [aged("3", DAY)])
+    assert raw.hlen(PLACE + key("3")) < 20
+    assert list(store.audit()) == []
+
+
+def test_no_larger_entry_may_be_set() -> None:
+    with pytest.raises(ValidationError, match="max_entry_bytes"):
+        StoreConfig(max_entry_bytes=LARGEST_ENTRY + 1)
