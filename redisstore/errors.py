@@ -4,6 +4,7 @@ RedisStoreError
 ├── StoreUnavailable     Redis could not be reached, or did not answer, within the deadline
 │   └── StoreFull        Redis refuses writes: ``maxmemory`` is reached
 ├── StoreRefused         Redis answered, and will not do it: wrong password, missing permission
+├── StoreClosed          the store was closed, before the call or during it
 ├── LayoutMismatch       what is stored was written with another layout or partition count
 ├── ClockSkew            this machine's clock and the server's are a day or more apart
 ├── CorruptEntry         an entry, or an index, was damaged by hand
@@ -33,6 +34,7 @@ __all__ = [
     "RedisStoreError",
     "ReplicaDraining",
     "StaleWrite",
+    "StoreClosed",
     "StoreFull",
     "StoreRefused",
     "StoreUnavailable",
@@ -61,6 +63,16 @@ class StoreFull(StoreUnavailable):
 
 class StoreRefused(RedisStoreError):
     """Redis answered with a refusal that a retry won't change: authentication, ACL."""
+
+
+class StoreClosed(RedisStoreError):
+    """The store was closed, which is final: nothing is sent any more.
+
+    A call that was under way as it was closed may or may not have been applied.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("the store was closed")
 
 
 class LayoutMismatch(RedisStoreError):

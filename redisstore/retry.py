@@ -26,15 +26,8 @@ _log = logging.getLogger(__name__)
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.5
 
-FAILURES_OF_A_LINE = (rx.RedisError, rx.RedisClusterException, OSError)
-"""What is raised where a line fails; a time-out of asyncio is an ``OSError``."""
-
-FAILURES = (*FAILURES_OF_A_LINE, AttributeError)
-"""All that redis-py's own clients raise when a command fails.
-
-When one call of an asyncio client has failed, it closes connections that others are about to write
-to, and these fail with an ``AttributeError``: their stream is ``None`` then.
-"""
+FAILURES = (rx.RedisError, rx.RedisClusterException, OSError)
+"""What is raised where a command fails; a time-out of asyncio is an ``OSError``."""
 
 _TRANSIENT = (
     rx.ConnectionError,
@@ -44,7 +37,6 @@ _TRANSIENT = (
     rx.ClusterError,
     rx.RedisClusterException,
     OSError,
-    AttributeError,
 )
 _REFUSALS = (rx.AuthenticationError, rx.AuthorizationError, rx.NoPermissionError)
 _TRANSIENT_CODES = (
@@ -78,11 +70,10 @@ def translated(error: Exception, key: str) -> RedisStoreError | None:
     return from_script(text) or StoreRefused(f"Redis refused: {text}")
 
 
-def worth_repeating(error: Exception, key: str) -> Exception:
-    """Return an error of redis-py after which another attempt makes sense; raise any other."""
+def raise_if_final(error: Exception, key: str) -> None:
+    """Raise what an error of redis-py means, unless another attempt makes sense after it."""
     if final := translated(error, key):
         raise final from error
-    return error
 
 
 def tell_repeated(failure: Exception) -> None:

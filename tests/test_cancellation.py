@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio.connection import AbstractConnection
 
 from redisstore import AsyncSessionStore, SessionStore, StoreConfig
-from redisstore.aio.cancellation import heeding, interruptible
+from redisstore.connect.cancellation import heeding, interruptible
 from tests.conftest import Sites
 from tests.entries import key, source
 from tests.servers import BACKEND_NAMES, wait_until

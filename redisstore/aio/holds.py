@@ -24,8 +24,10 @@ class HoldOperations(StoreBase):
 
     async def close(self) -> None:
         """Stop renewing holds and close the connections. What is still held lapses by itself."""
-        await self._keeper.close()
-        await super().close()
+        try:
+            await self._keeper.close()
+        finally:
+            await super().close()
 
     def hold_process(
         self, session_key: SessionKey, process_id: str, *, on_lost: AsyncOnLost | None = None

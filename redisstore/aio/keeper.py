@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Generic
 
-from redisstore.errors import RedisStoreError
+from redisstore.errors import RedisStoreError, StoreClosed
 from redisstore.sync.keeper import LONGEST_RETRY, Kept, KeyT
 
 _log = logging.getLogger(__name__)
@@ -29,12 +28,15 @@ class AsyncKeeper(Generic[KeyT]):
         self._renew = renew
         self._interval = ttl / 3
         self._held: dict[KeyT, list[Kept]] = {}
+        self._closed = False
         self._task: asyncio.Task[None] | None = None
         self._renewing = asyncio.Lock()
         """Held during a renewal, so that none overtakes a release and takes it again."""
 
     def keep(self, key: KeyT, holder: Kept) -> None:
-        """Renew for a holder from now on."""
+        """Renew for a holder from now on, until this is closed."""
+        if self._closed:
+            return
         self._held.setdefault(key, []).append(holder)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name=f"redisstore-{self._what}")
@@ -58,13 +60,13 @@ class AsyncKeeper(Generic[KeyT]):
         return not holders
 
     async def close(self) -> None:
-        """Stop renewing."""
+        """Stop renewing, for good."""
+        self._closed = True
         self._held.clear()
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait([task])  # which tells a cancellation of the caller from that one
 
     async def _run(self) -> None:
         pause = self._interval
@@ -92,6 +94,8 @@ class AsyncKeeper(Generic[KeyT]):
     async def _ask(self, held: Sequence[KeyT]) -> Mapping[KeyT, datetime | None] | None:
         try:
             return await self._renew(held)
+        except StoreClosed:
+            pass  # whoever closed it knows
         except RedisStoreError as failure:
             _log.warning("%d %s were not renewed: %s", len(held), self._what, failure)
         except Exception:  # noqa: BLE001 - nobody else would see it, and all would lapse

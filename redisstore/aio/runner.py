@@ -13,19 +13,13 @@ from typing import Any, TypeAlias, TypeVar
 
 from redis import exceptions as rx
 
-from redisstore.aio.cancellation import heeding, interruptible
 from redisstore.calls.call import Ask, Call, Found, ItemT, Steps, Sweep, Wait, Watch
 from redisstore.calls.layout import Opening
 from redisstore.config import StoreConfig
-from redisstore.connect import AsyncClient, Connection, Lines
-from redisstore.errors import RedisStoreError, StoreUnavailable
-from redisstore.retry import (
-    FAILURES,
-    FAILURES_OF_A_LINE,
-    Attempts,
-    tell_repeated,
-    worth_repeating,
-)
+from redisstore.connect import AsyncClient, AsyncWaits, Connection, Lines, execute_all_async
+from redisstore.connect.cancellation import heeding
+from redisstore.errors import RedisStoreError, StoreClosed
+from redisstore.retry import FAILURES, Attempts, raise_if_final, tell_repeated
 from redisstore.scripts import Library, library
 from redisstore.server_info import ServerInfo, ServerNode
 from redisstore.sync.runner import PAUSE_AFTER_FAILED_WAIT, SCAN_COUNT, UNSENT
@@ -34,6 +28,10 @@ T = TypeVar("T")
 Execute: TypeAlias = Callable[..., Awaitable[Any]]
 _TO_BE_TAUGHT = ("NOSCRIPT", "NOLAYOUT")
 """Answers of a server that has to be told the script, or the layout, first: no failures."""
+_FAILURES = (*FAILURES, AttributeError)
+"""What redis-py's asyncio clients raise. A call that has failed closes connections that others are
+about to write to, and these fail with an ``AttributeError``: their stream is ``None`` then.
+"""
 _log = logging.getLogger(__name__)
 
 
@@ -47,11 +45,10 @@ class AsyncRunner:
         self.library: Library = library(shebang=connection.knows_shebang)
         self._opening = opening
         self._config = config
-        self._waiting: AsyncClient | None = None
         self._closed = asyncio.Event()
-        self._closings = 0
         self._execute: Execute = connection.client.execute_command
-        self._looks: set[asyncio.Lock] = set()
+        self._watching: set[asyncio.Lock] = set()  # the locks that watches hold while they call
+        self._waits = AsyncWaits(connection, config.socket_timeout)
         # fakeredis has no connections.
         self._lines = Lines(connection.client, config) if connection.knows_shebang else None
 
@@ -65,20 +62,27 @@ class AsyncRunner:
             return [await self.run(calls[0])]
         attempts = self._attempts()
         replies: list[Any] = [UNSENT] * len(calls)
-        pipeline: Any = self.connection.client.pipeline(transaction=False)
-        for call in calls:
-            pipeline.execute_command(*call.by_sha(self.library))
-        # A Cluster pipeline would send again by itself what failed.
-        alone = {"allow_redirections": False} if self.connection.clustered else {}
+        commands = [call.by_sha(self.library) for call in calls]
         try:
             async with asyncio.timeout(self._config.socket_timeout):
-                replies = await heeding(pipeline.execute(raise_on_error=False, **alone))
-        except FAILURES as error:
+                replies = await execute_all_async(self.connection.client, commands)
+        except _FAILURES as error:
+            await self._raise_if_final(error, calls[0].keys[0])
             tell_repeated(error)
+        # A call that failed in the crowd is run again by itself, within what is left of the time.
         return [
-            await self._run(call, attempts) if isinstance(reply, Exception) else call.decode(reply)
+            await self._run_again(call, attempts)
+            if isinstance(reply, Exception)
+            else call.decode(reply)
             for call, reply in zip(calls, replies, strict=True)
         ]
+
+    async def _run_again(self, call: Call[T], attempts: Attempts) -> T:
+        try:
+            async with asyncio.timeout(attempts.left()):
+                return await self._run(call, attempts)
+        except TimeoutError as error:
+            raise attempts.exhausted(self.connection.label, error) from error
 
     async def drive(self, sweep: Sweep[ItemT]) -> AsyncIterator[ItemT]:
         """Run a sweep: make the calls it asks for and pass on the items it yields."""
@@ -94,17 +98,12 @@ class AsyncRunner:
             else:
                 yield step.item
 
-    async def _closed_within(self, seconds: float) -> bool:
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._closed.wait()
-        except TimeoutError:
-            return False
-
     async def watch(self, watch: Watch[ItemT]) -> AsyncIterator[ItemT]:
         """Run what need not end by itself; it ends when the store is closed."""
-        look = asyncio.Lock()
-        self._looks.add(look)
+        if self._closed.is_set():
+            raise StoreClosed
+        calling = asyncio.Lock()
+        self._watching.add(calling)
         try:
             replies: list[Any] | None = None
             while True:
@@ -114,7 +113,7 @@ class AsyncRunner:
                     return
                 replies = None
                 if isinstance(step, Ask):
-                    async with look:
+                    async with calling:
                         if self._closed.is_set():
                             return
                         replies = await self.run_all(step.calls)
@@ -123,7 +122,7 @@ class AsyncRunner:
                 elif await self._closed_within(step.seconds):
                     return
         finally:
-            self._looks.discard(look)
+            self._watching.discard(calling)
 
     async def complete(self, steps: Steps[T]) -> T:
         """Carry out the steps of an operation, and return what it comes to."""
@@ -141,23 +140,26 @@ class AsyncRunner:
                 await self._wait(step)
 
     async def _wait(self, wait: Wait) -> None:
-        """Block until woken, on a connection of its own. A failure wakes too: the look tells."""
-        if self._waiting is None:
-            self._waiting = self.connection.waiting()
-        client: Any = self._waiting
-        blocking = client.execute_command("BLPOP", wait.key, f"{wait.seconds:.3f}")
+        """Block until woken. A failure wakes too: the begin that follows tells what is wrong."""
         try:
-            await interruptible(blocking, wait.seconds + self._config.socket_timeout)
-        except FAILURES as error:
-            worth_repeating(error, wait.key)
+            await self._waits.wait(wait.key, wait.seconds)
+        except _FAILURES as error:
+            await self._raise_if_final(error, wait.key)
             _log.warning("a wait was cut short: %s", error)
             await asyncio.sleep(min(wait.seconds, PAUSE_AFTER_FAILED_WAIT))
+
+    async def _closed_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._closed.wait()
+        except TimeoutError:
+            return False
 
     async def scan(self, pattern: str) -> AsyncIterator[bytes]:
         """Yield the keys that match, over all masters; for audits only."""
         client: Any = self.connection.client
         if self.connection.clustered:
-            await client.initialize()
+            await self._repeat(client.initialize, pattern, self._attempts())
         for node in client.get_primaries() if self.connection.clustered else (None,):
             target = {} if node is None else {"target_nodes": node}
             cursor: Any = 0
@@ -177,7 +179,7 @@ class AsyncRunner:
         if not self.connection.clustered:
             yield ServerNode("", "master"), await self._told(client.info)
             return
-        await client.initialize()
+        await self._repeat(client.initialize, "INFO", self._attempts())
         masters, replicas = client.get_primaries(), client.get_replicas()
         for node in (*masters, *replicas):
             known = ServerNode(node.name, "replica" if node in replicas else "master")
@@ -192,18 +194,23 @@ class AsyncRunner:
             return error
 
     async def close(self) -> None:
-        """Close the connections, and end watches."""
+        """Close the connections, and end waits and watches; for good."""
         self._closed.set()
-        self._closings += 1
-        for look in tuple(self._looks):
-            async with look:
-                continue  # no call of a watch is under way any more
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None and waiting is not self.connection.client:
-            await waiting.aclose()
-        if self._lines is not None:
-            await self._lines.close()
-        await self.connection.client.aclose()
+        try:
+            for calling in tuple(self._watching):
+                async with calling:
+                    continue  # no call of a watch is under way any more
+        finally:
+            await self._disconnect()
+
+    async def _disconnect(self) -> None:
+        try:
+            await self._waits.close()
+            if self._lines is not None:
+                await self._lines.close()
+        finally:
+            if self.connection.owned:
+                await self.connection.client.aclose()
 
     async def _send(self, call: Call[Any], execute: Execute) -> Any:  # noqa: ANN401 - a reply
         try:
@@ -227,6 +234,8 @@ class AsyncRunner:
         return await execute(*call.by_text(self.library))
 
     def _attempts(self) -> Attempts:
+        if self._closed.is_set():
+            raise StoreClosed
         return Attempts(self._config.deadline, self._config.socket_timeout)
 
     async def _run(self, call: Call[T], attempts: Attempts) -> T:
@@ -235,13 +244,11 @@ class AsyncRunner:
     async def _reply(self, call: Call[Any], attempts: Attempts) -> Any:  # noqa: ANN401 - likewise
         failure: Exception | None = None
         if self._lines is not None:
-            closings = self._closings
             try:
                 return await self._by_line(self._lines.execute_command, call, attempts)
-            except FAILURES_OF_A_LINE as error:
-                failure = worth_repeating(error, call.keys[0])
-            if closings != self._closings:
-                raise StoreUnavailable(f"{self.connection.label}: the store was closed meanwhile")
+            except FAILURES as error:
+                await self._raise_if_final(error, call.keys[0])
+                failure = error
         send = partial(self._send, call, self._execute)
         return await self._repeat(send, call.keys[0], attempts, failure)
 
@@ -266,11 +273,27 @@ class AsyncRunner:
             if failure is not None:
                 tell_repeated(failure)
                 await asyncio.sleep(pause)
+                if self._closed.is_set():
+                    raise StoreClosed from failure
             try:
                 async with asyncio.timeout(attempts.left()):
                     if failure is not None and self.connection.revive is not None:
                         await asyncio.to_thread(self.connection.revive, attempts.left())
-                    return await heeding(send())
-            except FAILURES as error:
-                failure = worth_repeating(error, key)
+                    reply = await heeding(send())
+            except _FAILURES as error:
+                await self._raise_if_final(error, key)
+                failure = error
+            else:
+                if self._closed.is_set():
+                    await self._disconnect()  # this may have come to a connection after the others
+                return reply
         raise attempts.exhausted(self.connection.label, failure) from failure
+
+    async def _raise_if_final(self, error: Exception, key: str) -> None:
+        if isinstance(error, FAILURES):
+            raise_if_final(error, key)
+        if self._closed.is_set():
+            await self._disconnect()
+            raise StoreClosed from error
+        if isinstance(error, AttributeError) and error.obj is not None:
+            raise error  # no stream that was closed: a fault of the program

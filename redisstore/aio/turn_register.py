@@ -10,18 +10,20 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from redisstore.aio.base import AsyncComplete
+from redisstore.aio.claim_timers import AsyncClaimTimers
 from redisstore.aio.keeper import AsyncKeeper
 from redisstore.calls import leases, sessions, turns
 from redisstore.calls.call import Conditions, Context, Lease, Steps, one
 from redisstore.calls.counters import Counters
 from redisstore.calls.drain import CUT, Drained
-from redisstore.calls.turn_replies import Abandoned, Ended, Recovered, Running
-from redisstore.calls.turns import CLAIM_SECONDS, LOOK_SLACK, Request
+from redisstore.calls.turn_replies import Abandoned, Ended, Running
+from redisstore.calls.turns import Request
 from redisstore.entry import SessionEntry
 from redisstore.errors import (
     DuplicateMessage,
     RedisStoreError,
     ReplicaDraining,
+    StoreClosed,
     TurnBusy,
     TurnLost,
 )
@@ -52,8 +54,7 @@ class AsyncTurnRegister:
         self._idle = asyncio.Event()
         """Set while no turn runs."""
         self._idle.set()
-        self._looks: dict[Partition, asyncio.TimerHandle] = {}
-        self._handed_since: set[Partition] = set()
+        self._claims = AsyncClaimTimers(complete, self._run_errand)
         self._errands: set[asyncio.Task[Any]] = set()
         """What goes on though whoever began it was cancelled."""
         self._draining = False
@@ -72,18 +73,18 @@ class AsyncTurnRegister:
     async def begin(self, turn: AsyncTurn) -> None:
         """Begin a turn; what was sent in vain is given up."""
         wanted = turn.wanted
-        if self._draining:
-            raise ReplicaDraining(NO_MORE)
+        if over := self._over():
+            raise over
         self._waiting[wanted.token] = wanted
         try:
             begun: tuple[Running, float] = await self._complete(
                 lambda c: turns.begin(c, wanted), create=True
             )
-        except (DuplicateMessage, TurnBusy):
+        except (DuplicateMessage, TurnBusy, StoreClosed):
             raise
         except TurnLost as lost:
-            if self._draining:
-                raise ReplicaDraining(NO_MORE) from lost
+            if over := self._over():
+                raise over from lost
             raise
         except BaseException:
             # It may have arrived all the same, cancelled or not.
@@ -91,13 +92,19 @@ class AsyncTurnRegister:
             raise
         finally:
             del self._waiting[wanted.token]
-        if self.draining:
+        if over := self._over():
             self._run_errand(self._abandon(wanted))
-            raise ReplicaDraining(NO_MORE)
+            raise over
         turn.take_begun(*begun)
         self._running[turn.token] = turn
         self._idle.clear()
         self._keeper.keep(turn.lease, turn)
+
+    def _over(self) -> RedisStoreError | None:
+        """Return why no turn begins any more, if so."""
+        if self._closed:
+            return StoreClosed()
+        return ReplicaDraining(NO_MORE) if self._draining else None
 
     async def update(
         self, turn: AsyncTurn, last_prompt_tokens: int | None, counters: Counters
@@ -119,7 +126,7 @@ class AsyncTurnRegister:
         self, turn: AsyncTurn, last_prompt_tokens: int | None, counters: Counters
     ) -> Ended:
         """End a turn well. A caller that is cancelled meanwhile does not stop it."""
-        return await asyncio.shield(self._run_errand(self._end(turn, last_prompt_tokens, counters)))
+        return await self._outlive(self._end(turn, last_prompt_tokens, counters))
 
     async def _end(
         self, turn: AsyncTurn, last_prompt_tokens: int | None, counters: Counters
@@ -135,14 +142,14 @@ class AsyncTurnRegister:
         turn.ended = True
         self.forget(turn)
         if ended.handed:
-            self._expect_claim(self._partition_of(turn.session_key))
+            self._claims.expect_claim(self._partition_of(turn.session_key))
         return ended
 
     async def give_up(self, turn: AsyncTurn, reason: str = "") -> Abandoned:
         """Give a running turn up. A caller that is cancelled meanwhile does not stop it."""
         self.forget(turn)
         turn.ended = turn.ended or not reason
-        return await asyncio.shield(self._run_errand(self._give_up(turn.wanted, reason)))
+        return await self._outlive(self._give_up(turn.wanted, reason))
 
     def forget(self, turn: AsyncTurn) -> None:
         """Stop renewing a turn."""
@@ -155,34 +162,40 @@ class AsyncTurnRegister:
         """Begin no more turns, send those that wait away, and cut what does not end in time."""
         self._draining = True
         waiting = list(self._waiting.values())
-        sent_away = [await self._give_up(wanted, wake=True) for wanted in waiting]
+        told = await asyncio.gather(*(self._send_away(wanted) for wanted in waiting))
         before = len(self._running)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 await self._idle.wait()
         cut = list(self._running.values())
-        for turn in cut:
-            await self._cut(turn)
+        await asyncio.gather(*(self._cut(turn) for turn in cut))
         return Drained(
             finished=before - len(cut),
-            sent_away=sum(away.was == "waiting" for away in sent_away),
+            sent_away=sum(told),
             cut=tuple(turn.session_key for turn in cut),
         )
+
+    async def _send_away(self, wanted: Request) -> bool:
+        try:
+            return (await self._give_up(wanted, wake=True)).was == "waiting"
+        except RedisStoreError as failure:
+            _log.warning("%s was not given up and will lapse: %s", wanted.token, failure)
+            return False
 
     async def _cut(self, turn: AsyncTurn) -> None:
         try:
             await self.give_up(turn, CUT)
         except RedisStoreError as failure:
-            _log.warning("%s was not cut and will lapse: %s", turn, failure)
+            _log.warning("%s was not given up and will lapse: %s", turn.token, failure)
         turn.tell_lost()
 
     async def close(self) -> None:
-        """Stop renewing and looking. What still runs lapses by itself."""
+        """Stop renewing, and give up what waits. What still runs lapses by itself."""
         self._closed = True
+        self._claims.close()
+        for wanted in self._waiting.values():
+            self._run_errand(self._abandon(wanted))
         await self._keeper.close()
-        for look in self._looks.values():
-            look.cancel()
-        self._looks.clear()
         if self._errands:
             await asyncio.wait(self._errands)
 
@@ -191,7 +204,7 @@ class AsyncTurnRegister:
             lambda c: turns.give_up(c, wanted, reason, wake=wake)
         )
         if abandoned.handed:
-            self._expect_claim(self._partition_of(wanted.session_key))
+            self._claims.expect_claim(self._partition_of(wanted.session_key))
         return abandoned
 
     async def _abandon(self, wanted: Request) -> None:
@@ -235,39 +248,28 @@ class AsyncTurnRegister:
             parts.setdefault(self._partition_of(lease.session_key), []).append(lease)
         return list(parts.values())
 
-    def _run_errand(self, errand: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    async def _outlive(self, errand: Coroutine[Any, Any, T]) -> T:
+        """Await what goes on though the caller is cancelled; then its failure is logged."""
         task = asyncio.create_task(errand)
         self._errands.add(task)
-        task.add_done_callback(self._errand_done)
-        return task
-
-    def _errand_done(self, task: asyncio.Task[Any]) -> None:
-        self._errands.discard(task)
-        if not task.cancelled():
-            task.exception()  # told to whoever still waits for it; else there is nobody to tell
-
-    # Whoever hands a lane over looks, when the time to claim it is up, whether it was claimed:
-    # the one it was given to may have died. One look a partition and period serves all.
-
-    def _expect_claim(self, home: Partition) -> None:
-        if self._closed:
-            return
-        if home in self._looks:
-            self._handed_since.add(home)
-            return
-        self._looks[home] = asyncio.get_running_loop().call_later(
-            CLAIM_SECONDS + LOOK_SLACK, lambda: self._run_errand(self._look(home))
-        )
-
-    async def _look(self, home: Partition) -> None:
-        self._looks.pop(home, None)
-        again = home in self._handed_since
-        self._handed_since.discard(home)
+        task.add_done_callback(self._errands.discard)
         try:
-            found: Recovered = await self._complete(lambda c: leases.recover(c, home))
-            again |= found.handed
-        except RedisStoreError as failure:
-            _log.warning("a lane that was handed over may be unclaimed: %s", failure)
-            again = True
-        if again:
-            self._expect_claim(home)
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_log_failure)
+            raise
+
+    def _run_errand(self, errand: Coroutine[Any, Any, object]) -> None:
+        """Do something that nobody waits for."""
+        task = asyncio.create_task(errand)
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
+        task.add_done_callback(_log_failure)
+
+
+def _log_failure(errand: asyncio.Task[Any]) -> None:
+    failure = None if errand.cancelled() else errand.exception()
+    if isinstance(failure, RedisStoreError):
+        _log.warning("what nobody waited for any more has failed: %s", failure)
+    elif failure is not None:
+        _log.error("what nobody waited for any more has failed", exc_info=failure)

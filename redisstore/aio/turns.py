@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Callable
 from redisstore.aio.base import StoreBase
 from redisstore.aio.turn import AsyncTurn
 from redisstore.aio.turn_register import AsyncTurnRegister
-from redisstore.calls import leases, messages, revocation, running_turns, turns
+from redisstore.calls import handled, leases, messages, revocation, running_turns, turns
 from redisstore.calls.call import HasLease
 from redisstore.calls.drain import Drained, checked_grace
+from redisstore.calls.handled import Handled
 from redisstore.calls.running_turns import RunningTurn
 from redisstore.config import StoreConfig
 from redisstore.connect import AsyncClient, Connection
@@ -25,9 +26,15 @@ class TurnOperations(StoreBase):
         self._turns = AsyncTurnRegister(self._complete, self._partition_of, config.turn_lease_ttl)
 
     async def close(self) -> None:
-        """Stop renewing turns and close the connections. What still runs lapses by itself."""
-        await self._turns.close()
-        await super().close()
+        """Close the store, for good: what is called then raises ``StoreClosed``.
+
+        Turns that wait are given up, and raise it too; those that run lapse by themselves. Renewals
+        end, and the connections are closed, except those of a client that was given.
+        """
+        try:
+            await self._turns.close()
+        finally:
+            await super().close()
 
     def turn(
         self,
@@ -82,6 +89,20 @@ class TurnOperations(StoreBase):
 
         """
         return await self._run(lambda c: messages.take(c, session_key, message_id, if_turn))
+
+    async def handled_messages(self, session_key: SessionKey) -> Handled:
+        """Return the ids of the messages that a session has handled, by turns or as commands.
+
+        Each with when it was done, the latest first; each is known for ``config.message_id_ttl``
+        after that. Empty for an unknown session. One round trip for each 500.
+
+        Raises:
+            CorruptEntry: they were damaged by hand.
+
+        ``redis-cli ZRANGE '{redisstore}:seen:agent:main:telegram:dm:42' 0 -1 WITHSCORES``
+
+        """
+        return await self._complete(lambda c: handled.of(c, session_key))
 
     def list_turns(self) -> AsyncIterator[RunningTurn]:
         """Yield the turns that run, on whichever replica; those whose lease lapses first in front.

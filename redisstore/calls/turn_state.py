@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -38,6 +39,8 @@ class TurnState:
         self._begun: Running | None = None
         self._entry: SessionEntry | None = None
         self._told_lost = False
+        self._telling = threading.Lock()
+        """Taken by whoever tells that it is lost, and never given back."""
         self._sure_until = 0.0
 
     @property
@@ -96,9 +99,11 @@ class TurnState:
 
     def tell_lost(self) -> None:
         """Take in that the lease is gone, and tell whoever asked to be told, once."""
-        if self._told_lost or self.ended:
+        if self.ended:
             return
         self._told_lost = True
+        if not self._telling.acquire(blocking=False):
+            return
         _log.warning("%s is lost", self)
         if self._on_lost is not None:
             try:

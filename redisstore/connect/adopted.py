@@ -28,7 +28,7 @@ _PIPELINES = (Pipeline, ClusterPipeline, AsyncPipeline)
 
 
 def adopt(client: SyncClient, config: StoreConfig) -> Connection[SyncClient]:
-    """Take over a sync redis-py client. Its timeouts and its pool stay as they are.
+    """Take over a sync redis-py client. Its timeouts and its pool stay as they are, and it open.
 
     Its own retries (10 by default) are switched off, for all who use it: the store repeats calls
     itself, and redis-py would go on for longer than the server knows that a call was repeated.
@@ -82,6 +82,7 @@ def _adopted(
     _switch_off_retries(client, retry, clustered=clustered)
     return Connection(
         client=client,
+        owned=False,
         clustered=clustered,
         knows_shebang=not _imitated(client, clustered=clustered),
         revive=None,

@@ -84,6 +84,7 @@ def _connection(
 ) -> Connection[Any]:
     return Connection(
         client=client,
+        owned=True,
         clustered=target.kind == "cluster",
         knows_shebang=target.kind != "memory",
         revive=revive,

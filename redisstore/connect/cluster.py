@@ -12,6 +12,7 @@ callers would wait for one another. So it is the calls that are bounded, over al
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 import time
 from typing import Any
@@ -31,6 +32,8 @@ from redisstore.connect.url import Target
 from redisstore.errors import StoreRefused
 from redisstore.retry import Attempts
 
+_SHORTEST_PATIENCE = 0.01
+"""Seconds that a node gets to answer when there is no time left."""
 _ROOM = 2
 """Connections a node may have, in multiples of ``max_connections``.
 
@@ -97,20 +100,45 @@ def cluster_client(target: Target, config: StoreConfig) -> redis.RedisCluster:
 
     """
     node: Any = ClusterNode  # untyped in redis-py
-    nodes = [node(host, port) for host, port in target.hosts]
     failure: Exception | None = None
     attempts = Attempts(config.deadline, config.socket_timeout)
     for pause in attempts:
         time.sleep(pause)
         try:
+            host, port = _answering(target, config, attempts)
+            # It would ask each of several in turn, with a time-out for each. The others it learns.
             return BoundedCluster(
-                startup_nodes=nodes, retry=Retry(NoBackoff(), 0), **_options(target, config)
+                startup_nodes=[node(host, port)],
+                retry=Retry(NoBackoff(), 0),
+                **_options(target, config),
             )
         except (rx.RedisError, rx.RedisClusterException, OSError) as error:
             if refusal := _refusal(error):
                 raise StoreRefused(f"{target.label}: {refusal}") from error
             failure = error
     raise attempts.exhausted(target.label, failure) from failure
+
+
+def _answering(target: Target, config: StoreConfig, attempts: Attempts) -> tuple[str, int]:
+    """Return the first node that answers, each having an even share of the time that is left."""
+    options = _connecting(target, config)
+    failure: Exception | None = None
+    for tried, (host, port) in enumerate(random.sample(target.hosts, len(target.hosts))):
+        share = attempts.left() / (len(target.hosts) - tried)
+        patience = max(min(share, config.socket_timeout), _SHORTEST_PATIENCE)
+        options |= {"socket_timeout": patience, "socket_connect_timeout": patience}
+        client = redis.Redis(host=host, port=port, retry=Retry(NoBackoff(), 0), **options)
+        try:
+            client.ping()
+        except (rx.AuthenticationError, rx.ResponseError):
+            pass  # making the client tells what is refused
+        except (rx.RedisError, OSError) as error:
+            failure = error
+            continue
+        finally:
+            client.close()
+        return host, port
+    raise rx.ConnectionError(f"no node answers: {failure}") from failure
 
 
 def async_cluster_client(target: Target, config: StoreConfig) -> redis.asyncio.RedisCluster:
@@ -127,10 +155,13 @@ def _options(target: Target, config: StoreConfig) -> dict[str, Any]:
         "max_calls": config.max_connections,
         "patience": config.deadline,
         "max_connections": _ROOM * config.max_connections,
-        "socket_keepalive": True,
-        **settings(target, config),
-        **({"ssl": True, **tls_options(target)} if target.tls else {}),
+        **_connecting(target, config),
     }
+
+
+def _connecting(target: Target, config: StoreConfig) -> dict[str, Any]:
+    tls = {"ssl": True, **tls_options(target)} if target.tls else {}
+    return {"socket_keepalive": True, **settings(target, config), **tls}
 
 
 def _refusal(error: BaseException) -> BaseException | None:

@@ -33,6 +33,8 @@ class Connection(Generic[ClientT]):
     """A redis-py client with the facts that its own interface doesn't tell."""
 
     client: ClientT
+    owned: bool
+    """Whether redisstore made the client, and closes it; a client of the user's own stays open."""
     clustered: bool
     """Whether it talks to a Redis Cluster; the default partition count is 64 then, else 1."""
     knows_shebang: bool

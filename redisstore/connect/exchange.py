@@ -20,19 +20,22 @@ import redis
 from redis import exceptions as rx
 
 from redisstore.connect.connection import Command, Connection, SyncClient, packed
+from redisstore.errors import StoreClosed
 
 
 class Exchange:
-    """Sends commands and returns their replies; at most ``most`` threads at once, others wait.
+    """Sends commands and returns their replies; ``max_size`` threads at once, others wait.
 
     The connection that was used last is used next, so there are as many as there were threads.
-    Who has to wait is served first come, first served: what comes back goes to the first of them.
+    Who has to wait is served first come, first served: what comes back goes to the first of them,
+    for ``timeout`` seconds at most.
     """
 
-    def __init__(self, pool: Any, *, most: int, patience: float) -> None:  # noqa: ANN401 - redis-py's pools share no type
+    def __init__(self, pool: Any, *, max_size: int, timeout: float) -> None:  # noqa: ANN401 - redis-py's pools share no type
         self._pool = pool
-        self._most = most
-        self._patience = patience
+        self._max_size = max_size
+        self._timeout = timeout
+        self._closed = False
         self._begin()
 
     def _begin(self) -> None:
@@ -41,44 +44,53 @@ class Exchange:
         # Weak: what a signal's handler tore out of a call is collected, and its place is free.
         self._live: WeakSet[Any] = WeakSet()
         self._waiting: deque[SimpleQueue[Any]] = deque()
-        self._handing_over = threading.RLock()
+        self._lock = threading.RLock()
 
     def execute_command(self, *command: str | bytes | int) -> Any:  # noqa: ANN401 - any reply
         """Run one command; raises what redis-py raises."""
-        connection = self._taken()
+        connection = self._acquire()
         try:
             connection.send_packed_command([packed(command)])
             reply = connection.read_response()
         except BaseException as error:
             if isinstance(error, rx.ResponseError) and not isinstance(error, rx.ReadOnlyError):
-                self._put_back(connection)
+                self._release(connection)
             else:
-                self._given_up(connection)
+                self._discard(connection)
             raise
-        self._put_back(connection)
+        self._release(connection)
         return reply
 
     def execute_all(self, commands: Sequence[Command]) -> list[Any]:
         """Run commands in one round trip; a reply that is an error is returned as it is."""
-        connection = self._taken()
+        connection = self._acquire()
         try:
             connection.send_packed_command([*map(packed, commands)])
             replies = [_reply_of(connection) for _ in commands]
         except BaseException:
-            self._given_up(connection)
+            self._discard(connection)
             raise
         if any(isinstance(reply, rx.ReadOnlyError) for reply in replies):
-            self._given_up(connection)
+            self._discard(connection)
         else:
-            self._put_back(connection)
+            self._release(connection)
         return replies
 
     def close(self) -> None:
-        """Disconnect what is idle, and what is in use as soon as its call has ended."""
-        self._live = WeakSet()
+        """Disconnect what is idle, and what is in use as soon as its call has ended; for good.
+
+        Who waits for a connection, or asks for one later, gets ``StoreClosed``.
+        """
+        if self._process != os.getpid():
+            self._begin()
+        with self._lock:
+            self._closed = True
+            self._live = WeakSet()
+            while self._waiting:
+                self._waiting.popleft().put(None)
         self._drop_idle()
 
-    def _taken(self) -> Any:  # noqa: ANN401 - redis-py's connections share no type
+    def _acquire(self) -> Any:  # noqa: ANN401 - redis-py's connections share no type
         if self._process != os.getpid():
             self._begin()  # after a fork the connections are the parent's
         if not self._waiting:
@@ -87,36 +99,42 @@ class Exchange:
             except IndexError:
                 pass  # a context manager takes longer than all the rest here
         connection = self._awaited()
+        if connection is None:
+            raise StoreClosed
         try:
             connection.connect()  # only this asks a sentinel where the master is
         except BaseException:
-            self._given_up(connection)
+            self._discard(connection)
             raise
         return connection
 
     def _awaited(self) -> Any:  # noqa: ANN401 - likewise
+        """Wait for a connection, and return it; ``None``: this was closed."""
         own: SimpleQueue[Any] = SimpleQueue()
         try:
-            with self._handing_over:
+            with self._lock:
+                if self._closed:
+                    return None
                 self._waiting.append(own)
                 self._hand_over()
-            return own.get(timeout=self._patience)
+            return own.get(timeout=self._timeout)
         except BaseException as error:
-            with self._handing_over:
+            with self._lock:
                 self._hand_over()  # places of what was lost are free without a word
                 with contextlib.suppress(ValueError):
                     self._waiting.remove(own)
-            if not isinstance(error, Empty):
-                if not own.empty():
-                    self._put_back(own.get())
-                raise
-            if own.empty():
+            late = None if own.empty() else own.get()
+            if isinstance(error, Empty) and (late is not None or self._closed):
+                return late
+            if late is not None:
+                self._release(late)
+            if isinstance(error, Empty):
                 raise rx.MaxConnectionsError("No connection available.") from None
-            return own.get()
+            raise
 
     def _hand_over(self) -> None:
         """Give those who wait, the first one first, what is idle or may be made."""
-        with self._handing_over:
+        with self._lock:
             while self._waiting and (connection := self._idle_or_made()) is not None:
                 self._waiting[0].put(connection)
                 self._waiting.popleft()
@@ -124,22 +142,22 @@ class Exchange:
     def _idle_or_made(self) -> Any:  # noqa: ANN401 - likewise
         with contextlib.suppress(IndexError):
             return self._idle.pop()
-        if len(self._live) >= self._most:
+        if len(self._live) >= self._max_size:
             return None
         # The pool would count what it makes, and keep it, for ever.
         connection = self._pool.connection_class(**self._pool.connection_kwargs)
         self._live.add(connection)
         return connection
 
-    def _put_back(self, connection: Any) -> None:  # noqa: ANN401 - likewise
-        # First this, then the looks: who closes or waits looks for it after having said so.
+    def _release(self, connection: Any) -> None:  # noqa: ANN401 - likewise
+        # First this, then the checks: who closes or waits looks for it after having said so.
         self._idle.append(connection)
         if connection not in self._live:
             self._drop_idle()  # closed meanwhile
         elif self._waiting:
             self._hand_over()
 
-    def _given_up(self, connection: Any) -> None:  # noqa: ANN401 - likewise
+    def _discard(self, connection: Any) -> None:  # noqa: ANN401 - likewise
         """Drop a connection that may still get a reply, and the idle ones: they would fail next."""
         self._disconnect(connection)
         self._drop_idle()
@@ -156,7 +174,7 @@ class Exchange:
         connection.disconnect()
 
 
-def exchange_for(connection: Connection[SyncClient], patience: float) -> Exchange | None:
+def exchange_for(connection: Connection[SyncClient], timeout: float) -> Exchange | None:
     """Return what runs the calls of a client; ``None``: the client has to do it by itself.
 
     A Cluster's client finds the nodes, fakeredis has no connections, a cache reads what is sent.
@@ -167,7 +185,7 @@ def exchange_for(connection: Connection[SyncClient], patience: float) -> Exchang
     pool: Any = client.connection_pool
     if getattr(pool, "cache", None) is not None:
         return None
-    return Exchange(pool, most=pool.max_connections, patience=patience)
+    return Exchange(pool, max_size=pool.max_connections, timeout=timeout)
 
 
 def _reply_of(connection: Any) -> Any:  # noqa: ANN401 - likewise

@@ -66,7 +66,7 @@ class Line(asyncio.Protocol):
         self._unsent.append(to_send)
         self._waiting.append((reply, self._loop.time()))
         if self._alarm is None:
-            self._alarm = self._loop.call_later(self._patience, self._look)
+            self._alarm = self._loop.call_later(self._patience, self._check_waiting)
         return reply
 
     def close(self, error: Exception | None = None) -> None:
@@ -111,7 +111,7 @@ class Line(asyncio.Protocol):
         while self._waiting:
             self._answer(error)
 
-    def _look(self) -> None:
+    def _check_waiting(self) -> None:
         """Tell those who have waited too long, and give up a line that has fallen silent."""
         self._alarm = None
         if not self._waiting:
@@ -121,14 +121,14 @@ class Line(asyncio.Protocol):
         if silent_at <= now:
             self.close(rx.TimeoutError(f"no answer within {self._patience:g} s"))
             return
-        next_look = silent_at
+        next_check = silent_at
         for waiting, sent_at in self._waiting:
             if sent_at + self._longest > now:
-                next_look = min(next_look, sent_at + self._longest)
+                next_check = min(next_check, sent_at + self._longest)
                 break
             if not waiting.done():
                 waiting.set_exception(rx.TimeoutError(f"no answer within {self._longest:g} s"))
-        self._alarm = self._loop.call_at(next_look, self._look)
+        self._alarm = self._loop.call_at(next_check, self._check_waiting)
 
 
 async def open_line(connection: Any, longest: float) -> Line:  # noqa: ANN401 - untyped in redis-py

@@ -45,12 +45,14 @@ class Lines:
         lines = self._of_loops.get(asyncio.get_running_loop()) or self._of_this_loop()
         line: Line | None = None
         try:
-            server = _ONLY
-            if self._clustered:
-                server = await self._name_of_node(command[_FIRST_KEY])
-            line = lines.open.get(server)
+            if not self._clustered:
+                line = lines.open.get(_ONLY)
+            elif self._client.nodes_manager.slots_cache:
+                line = lines.open.get(self._client.get_node_from_key(command[_FIRST_KEY]).name)
             if line is None or not line.usable:
                 async with asyncio.timeout(self._longest):
+                    if self._clustered and not self._client.nodes_manager.slots_cache:
+                        await self._client.initialize()
                     line = await self._opened(lines, command[_FIRST_KEY])
                     return await line.send(command)
             return await line.send(command)
@@ -82,13 +84,7 @@ class Lines:
                 self._of_loops.pop(loop, None)
         return self._of_loops.setdefault(asyncio.get_running_loop(), _LinesOfLoop({}, {}))
 
-    async def _name_of_node(self, key: Any) -> str:  # noqa: ANN401 - as redis-py takes it
-        if not self._client.nodes_manager.slots_cache:
-            await self._client.initialize()
-        name: str = self._client.get_node_from_key(key).name
-        return name
-
-    def _connection_for(self, key: Any) -> tuple[str, AbstractConnection]:  # noqa: ANN401 - likewise
+    def _connection_for(self, key: Any) -> tuple[str, AbstractConnection]:  # noqa: ANN401 - as redis-py takes it
         """Return a new connection to the server of a key, with the server's name."""
         if not self._clustered:
             pool = self._client.connection_pool
@@ -114,12 +110,16 @@ class Lines:
     async def _open(self, lines: _LinesOfLoop, server: str, connection: AbstractConnection) -> Line:
         try:
             async with asyncio.timeout(self._longest):
-                lines.open[server] = line = await open_line(connection, self._longest)
+                line = await open_line(connection, self._longest)
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
         finally:
             del lines.opening[server]
+        if self._of_loops.get(asyncio.get_running_loop()) is not lines:
+            line.close()
+            raise rx.ConnectionError("the store was closed")
+        lines.open[server] = line
         return line
 
 

@@ -24,8 +24,10 @@ class HoldOperations(StoreBase):
 
     def close(self) -> None:
         """Stop renewing holds and close the connections. What is still held lapses by itself."""
-        self._keeper.close()
-        super().close()
+        try:
+            self._keeper.close()
+        finally:
+            super().close()
 
     def hold_process(
         self, session_key: SessionKey, process_id: str, *, on_lost: OnLost | None = None

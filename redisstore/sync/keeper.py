@@ -10,11 +10,16 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
-from redisstore.errors import RedisStoreError
+from redisstore.errors import RedisStoreError, StoreClosed
 
 KeyT = TypeVar("KeyT")
 LONGEST_RETRY = 1.0
 """Seconds until the next try after a renewal that failed."""
+LONGEST_JOIN = 5.0
+"""Seconds that closing waits for a renewal that is under way.
+
+A signal's handler may close what has been interrupted with the lock that the renewal waits for.
+"""
 
 _log = logging.getLogger(__name__)
 
@@ -41,24 +46,30 @@ class Keeper(Generic[KeyT]):
         self._what = what
         self._renew = renew
         self._interval = ttl / 3
+        self._closed = False
         self._start_afresh()
 
     def _start_afresh(self) -> None:
         self._process = os.getpid()
         self._held: dict[KeyT, list[Kept]] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may close what it has interrupted
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._renewing = threading.Lock()
         """Held during a renewal, so that none overtakes a release and takes it again."""
 
-    def keep(self, key: KeyT, holder: Kept) -> None:
-        """Renew for a holder from now on."""
+    def _locked(self) -> threading.RLock:
         if self._process != os.getpid():
             # A fork has neither the thread nor a claim to what the parent holds, and may have
             # inherited its locks locked.
             self._start_afresh()
-        with self._lock:
+        return self._lock
+
+    def keep(self, key: KeyT, holder: Kept) -> None:
+        """Renew for a holder from now on, until this is closed."""
+        with self._locked():
+            if self._closed:
+                return
             self._held.setdefault(key, []).append(holder)
             if self._thread is None:
                 self._stopped = threading.Event()
@@ -79,7 +90,7 @@ class Keeper(Generic[KeyT]):
 
     def forget(self, key: KeyT, holder: Kept) -> bool:
         """Do the same, without waiting for a renewal that is under way."""
-        with self._lock:
+        with self._locked():
             holders = self._held.get(key, [])
             if holder not in holders:
                 return False
@@ -89,13 +100,15 @@ class Keeper(Generic[KeyT]):
             return not holders
 
     def close(self) -> None:
-        """Stop renewing."""
-        with self._lock:
+        """Stop renewing, for good."""
+        with self._locked():
+            self._closed = True
             thread, self._thread = self._thread, None
             self._held.clear()
-            self._stopped.set()
+            if thread is not None:
+                self._stopped.set()
         if thread is not None and thread is not threading.current_thread():
-            thread.join()
+            thread.join(LONGEST_JOIN)
 
     def _run(self, stopped: threading.Event) -> None:
         pause = self._interval
@@ -127,6 +140,8 @@ class Keeper(Generic[KeyT]):
     def _ask(self, held: Sequence[KeyT]) -> Mapping[KeyT, datetime | None] | None:
         try:
             return self._renew(held)
+        except StoreClosed:
+            pass  # whoever closed it knows
         except RedisStoreError as failure:
             _log.warning("%d %s were not renewed: %s", len(held), self._what, failure)
         except Exception:  # noqa: BLE001 - nobody else would see it, and all would lapse

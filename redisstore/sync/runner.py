@@ -1,36 +1,35 @@
 """The runner of ``SessionStore``: the one place that sends its calls to Redis.
 
 It sends each ``Call`` by EVALSHA (by EVAL where the server does not know the script), repeats it
-within the deadline when a reply is lost, and raises nothing but ``RedisStoreError``.
+within the deadline when a reply is lost, and raises nothing but ``RedisStoreError``. Closing it is
+final: what comes later, and what waits or would be tried again then, ends with ``StoreClosed``.
 ``redisstore/aio/runner.py`` is its counterpart for asyncio; what both do alike is in ``retry.py``.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
+import os
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-import redis
 from redis import exceptions as rx
 
 from redisstore.calls.call import Ask, Call, Found, ItemT, Steps, Sweep, Wait, Watch
 from redisstore.calls.layout import Opening
 from redisstore.config import StoreConfig
-from redisstore.connect import Command, Connection, SyncClient, exchange_for
-from redisstore.errors import RedisStoreError
-from redisstore.retry import FAILURES, Attempts, tell_repeated, worth_repeating
+from redisstore.connect import Connection, SyncClient, Waits, exchange_for, execute_all
+from redisstore.errors import RedisStoreError, StoreClosed
+from redisstore.retry import FAILURES, Attempts, raise_if_final, tell_repeated
 from redisstore.scripts import Library, library
 from redisstore.server_info import ServerInfo, ServerNode
 
 T = TypeVar("T")
 SCAN_COUNT = 500
 PAUSE_AFTER_FAILED_WAIT = 0.2
-"""Seconds before the look that follows a wait that failed."""
+"""Seconds before the begin that follows a wait that failed."""
 UNSENT = rx.ConnectionError("not sent: the pipeline broke before")
 _log = logging.getLogger(__name__)
 
@@ -45,13 +44,18 @@ class Runner:
         self.library: Library = library(shebang=connection.knows_shebang)
         self._opening = opening
         self._config = config
-        self._waiting: SyncClient | None = None
-        self._making = threading.Lock()
-        self._closed = threading.Event()
-        self._looks: set[threading.RLock] = set()
+        self._closed = False
+        self._begin()
+        self._waits = Waits(connection, config.socket_timeout)
         self._exchange = exchange_for(connection, config.deadline)
         ways: Any = self._exchange or connection.client  # redis-py leaves execute_command untyped
         self._execute: Callable[..., Any] = ways.execute_command
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
+        self._watching: set[threading.RLock] = set()
+        """The locks that watches hold while they call."""
+        self._closing = threading.Condition()  # of an RLock, for the handlers of signals
 
     def run(self, call: Call[T]) -> T:
         """Run one call: one round trip, unless the server has to be told the script."""
@@ -68,36 +72,16 @@ class Runner:
             if self._exchange is not None:
                 replies = self._exchange.execute_all(commands)
             else:
-                self._pipeline(calls, commands, replies)
-        except FAILURES as error:
+                keys = [call.keys[0] for call in calls]
+                execute_all(self.connection.client, commands, keys, replies)
+        except Exception as error:  # noqa: BLE001 - raised again where it is no failure
+            self._raise_if_final(error, calls[0].keys[0])
             tell_repeated(error)
         # A call that failed in the crowd is run again by itself, within what is left of the time.
         return [
             self._run(call, attempts) if isinstance(reply, Exception) else call.decode(reply)
             for call, reply in zip(calls, replies, strict=True)
         ]
-
-    def _pipeline(
-        self, calls: Sequence[Call[Any]], commands: Sequence[Command], replies: list[Any]
-    ) -> None:
-        for client, places in self._crowds(calls).items():
-            pipeline: Any = client.pipeline(transaction=False)
-            for place in places:
-                pipeline.execute_command(*commands[place])
-            for place, reply in zip(places, pipeline.execute(raise_on_error=False), strict=True):
-                replies[place] = reply
-
-    def _crowds(self, calls: Sequence[Call[Any]]) -> dict[redis.Redis, list[int]]:
-        # A pipeline of redis-py's Cluster client would send again, one after the other and each
-        # with a time-out of its own, what a dead node did not answer.
-        client = self.connection.client
-        if not isinstance(client, redis.RedisCluster):
-            return {client: list(range(len(calls)))}
-        crowds: dict[redis.Redis, list[int]] = {}
-        for place, call in enumerate(calls):
-            node: Any = client.get_node_from_key(call.keys[0])  # type: ignore[no-untyped-call]
-            crowds.setdefault(client.get_redis_connection(node), []).append(place)
-        return crowds
 
     def drive(self, sweep: Sweep[ItemT]) -> Iterator[ItemT]:
         """Run a sweep: make the calls it asks for and pass on the items it yields."""
@@ -115,8 +99,11 @@ class Runner:
 
     def watch(self, watch: Watch[ItemT]) -> Iterator[ItemT]:
         """Run what need not end by itself; it ends when the store is closed."""
-        look = threading.RLock()
-        self._looks.add(look)
+        if self._closed_within(0):
+            raise StoreClosed
+        calling = threading.RLock()
+        watching = self._watching
+        watching.add(calling)
         try:
             replies: list[Any] | None = None
             while True:
@@ -126,16 +113,16 @@ class Runner:
                     return
                 replies = None
                 if isinstance(step, Ask):
-                    with look:
-                        if self._closed.is_set():
+                    with calling:
+                        if self._closed:
                             return
                         replies = self.run_all(step.calls)
                 elif isinstance(step, Found):
                     yield step.item
-                elif self._closed.wait(step.seconds):
+                elif self._closed_within(step.seconds):
                     return
         finally:
-            self._looks.discard(look)
+            watching.discard(calling)
 
     def complete(self, steps: Steps[T]) -> T:
         """Carry out the steps of an operation, and return what it comes to."""
@@ -153,45 +140,18 @@ class Runner:
                 self._wait(step)
 
     def _wait(self, wait: Wait) -> None:
-        """Block until woken, on a connection of its own. A failure wakes too: the look tells."""
-        pool = self._pool_for(wait.key)
+        """Block until woken. A failure wakes too: the begin that follows tells what is wrong."""
         try:
-            connection = pool.get_connection()
+            self._waits.wait(wait.key, wait.seconds)
         except FAILURES as error:
-            self._wait_failed(wait, error)
-            return
-        try:
-            connection.send_command("BLPOP", wait.key, f"{wait.seconds:.3f}")
-            if connection.can_read(timeout=wait.seconds + self._config.socket_timeout):
-                connection.read_response()
-            else:
-                connection.disconnect()
-        except FAILURES as error:
-            connection.disconnect()
-            self._wait_failed(wait, error)
-        except BaseException:
-            connection.disconnect()  # it may still be blocked
-            raise
-        finally:
-            pool.release(connection)
+            raise_if_final(error, wait.key)
+            _log.warning("a wait was cut short: %s", error)
+            self._waits.refresh()
+            self._closed_within(min(wait.seconds, PAUSE_AFTER_FAILED_WAIT))
 
-    def _pool_for(self, key: str) -> Any:  # noqa: ANN401 - redis-py's pools share no type
-        with self._making:
-            if self._waiting is None:
-                self._waiting = self.connection.waiting()
-        client: Any = self._waiting
-        if isinstance(client, redis.RedisCluster):
-            client = client.get_redis_connection(client.get_node_from_key(key))  # type: ignore[no-untyped-call]
-        return client.connection_pool
-
-    def _wait_failed(self, wait: Wait, error: Exception) -> None:
-        worth_repeating(error, wait.key)
-        _log.warning("a wait was cut short: %s", error)
-        if isinstance(self._waiting, redis.RedisCluster):
-            # Waits bypass what keeps its map of the Cluster up to date.
-            with contextlib.suppress(*FAILURES):
-                self._waiting.nodes_manager.initialize()
-        time.sleep(min(wait.seconds, PAUSE_AFTER_FAILED_WAIT))
+    def _closed_within(self, seconds: float) -> bool:
+        with self._closing:
+            return self._closing.wait_for(lambda: self._closed, seconds)
 
     def scan(self, pattern: str) -> Iterator[bytes]:
         """Yield the keys that match, over all masters; for audits only."""
@@ -229,18 +189,23 @@ class Runner:
             return error
 
     def close(self) -> None:
-        """Close the connections, and end watches."""
-        self._closed.set()
-        for look in tuple(self._looks):
-            with look:
+        """Close the connections, and end waits and watches; for good."""
+        if self._process != os.getpid():
+            self._begin()  # locks of the parent's threads may be locked
+        with self._closing:
+            self._closed = True
+            self._closing.notify_all()
+        for calling in tuple(self._watching):
+            with calling:
                 continue  # no call of a watch is under way any more
-        with self._making:
-            waiting, self._waiting = self._waiting, None
-        if waiting is not None and waiting is not self.connection.client:
-            waiting.close()
+        self._waits.close()
         if self._exchange is not None:
             self._exchange.close()
-        self.connection.client.close()
+        self._disconnect()
+
+    def _disconnect(self) -> None:
+        if self.connection.owned:
+            self.connection.client.close()
 
     def _send(self, call: Call[Any]) -> Any:  # noqa: ANN401 - what a script may reply
         try:
@@ -264,16 +229,22 @@ class Runner:
         return self._execute(*call.by_text(self.library))
 
     def _attempts(self) -> Attempts:
+        if self._closed:
+            raise StoreClosed
         return Attempts(self._config.deadline, self._config.socket_timeout)
 
     def _run(self, call: Call[T], attempts: Attempts) -> T:
-        return call.decode(self._reply(call, attempts))
+        reply = self._reply(call, attempts)
+        if self._closed:
+            self._disconnect()  # this may have come to a connection after the others were closed
+        return call.decode(reply)
 
     def _reply(self, call: Call[Any], attempts: Attempts) -> Any:  # noqa: ANN401 - likewise
         try:
             return self._send(call)
-        except FAILURES as error:
-            failure = worth_repeating(error, call.keys[0])
+        except Exception as error:  # noqa: BLE001 - raised again where it is no failure
+            self._raise_if_final(error, call.keys[0])
+            failure = error
         return self._repeat(lambda: self._send(call), call.keys[0], attempts, failure)
 
     def _repeat(
@@ -286,11 +257,23 @@ class Runner:
         for pause in attempts if failure is None else attempts.again():
             if failure is not None:
                 tell_repeated(failure)
-                time.sleep(pause)
+                if self._closed_within(pause):
+                    raise StoreClosed from failure
             try:
                 if failure is not None and self.connection.revive is not None:
                     self.connection.revive(attempts.left())
                 return send()
-            except FAILURES as error:
-                failure = worth_repeating(error, key)
+            except Exception as error:  # noqa: BLE001 - raised again where it is no failure
+                self._raise_if_final(error, key)
+                failure = error
         raise attempts.exhausted(self.connection.label, failure) from failure
+
+    def _raise_if_final(self, error: Exception, key: str) -> None:
+        if isinstance(error, FAILURES):
+            raise_if_final(error, key)
+        if self._closed:
+            # Whatever redis-py makes of a connection that is cut under its hands.
+            self._disconnect()
+            raise StoreClosed from error
+        if not isinstance(error, FAILURES):
+            raise error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -12,19 +13,22 @@ from redisstore.calls import leases, sessions, turns
 from redisstore.calls.call import Conditions, Context, Lease, Steps, one
 from redisstore.calls.counters import Counters
 from redisstore.calls.drain import CUT, Drained
-from redisstore.calls.turn_replies import Abandoned, Ended, Recovered, Running
-from redisstore.calls.turns import CLAIM_SECONDS, LOOK_SLACK, Request
+from redisstore.calls.turn_replies import Abandoned, Ended, Running
+from redisstore.calls.turns import Request
 from redisstore.entry import SessionEntry
 from redisstore.errors import (
     DuplicateMessage,
     RedisStoreError,
     ReplicaDraining,
+    StoreClosed,
     StoreUnavailable,
     TurnBusy,
     TurnLost,
 )
 from redisstore.keys import Partition, SessionKey
+from redisstore.sync.abandons import Abandons
 from redisstore.sync.base import Complete
+from redisstore.sync.claim_timers import ClaimTimers
 from redisstore.sync.keeper import Keeper
 
 if TYPE_CHECKING:
@@ -46,18 +50,27 @@ class TurnRegister:
         self._complete = complete
         self._partition_of = partition_of
         self._keeper: Keeper[Lease] = Keeper("turns", self._renew, ttl)
-        self._changed = threading.Condition()
-        self._waiting: dict[str, Request] = {}
-        self._running: dict[str, Turn] = {}
-        self._looks: dict[Partition, threading.Timer] = {}
-        self._handed_since: set[Partition] = set()
+        self._claims = ClaimTimers(complete)
+        self._abandons = Abandons(self._abandon)
         self._draining = False
         self._closed = False
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        self._process = os.getpid()
+        self._changed = threading.Condition()  # of an RLock, for the handlers of signals
+        self._waiting: dict[str, Request] = {}
+        self._running: dict[str, Turn] = {}
+
+    def _locked(self) -> threading.Condition:
+        if self._process != os.getpid():
+            self._start_afresh()  # a fork has no claim to the parent's turns; locks may be locked
+        return self._changed
 
     @property
     def counts(self) -> tuple[int, int]:
         """How many turns run, and how many begin or wait."""
-        with self._changed:
+        with self._locked():
             return len(self._running), len(self._waiting)
 
     @property
@@ -68,37 +81,44 @@ class TurnRegister:
     def begin(self, turn: Turn) -> None:
         """Begin a turn; what was sent in vain is given up."""
         wanted = turn.wanted
-        with self._changed:
-            if self._draining:
-                raise ReplicaDraining(NO_MORE)
+        with self._locked():
+            if over := self._over():
+                raise over
             self._waiting[wanted.token] = wanted
         begun: tuple[Running, float] | None = None
         try:
             begun = self._complete(lambda c: turns.begin(c, wanted), create=True)
-        except (DuplicateMessage, TurnBusy):
+        except (DuplicateMessage, TurnBusy, StoreClosed):
             raise
         except TurnLost as lost:
-            if self._draining:
-                raise ReplicaDraining(NO_MORE) from lost
+            if over := self._over():
+                raise over from lost
             raise
         except StoreUnavailable:
             # It may have arrived all the same. Not to double the time that the caller waits:
-            threading.Thread(target=self._abandon, args=(wanted,), daemon=True).start()
+            self._abandons.add(wanted)
             raise
         except BaseException:
             self._abandon(wanted)
             raise
         finally:
-            with self._changed:
-                del self._waiting[wanted.token]
+            with self._locked():
+                self._waiting.pop(wanted.token, None)
                 # A drain sees it in one place or the other.
-                if begun is not None and not self._draining:
+                over = self._over()
+                if begun is not None and over is None:
                     turn.take_begun(*begun)
                     self._running[wanted.token] = turn
                     self._keeper.keep(turn.lease, turn)
-        if not turn.has_begun:
+        if over is not None:
             self._abandon(wanted)
-            raise ReplicaDraining(NO_MORE)
+            raise over
+
+    def _over(self) -> RedisStoreError | None:
+        """Return why no turn begins any more, if so."""
+        if self._closed:
+            return StoreClosed()
+        return ReplicaDraining(NO_MORE) if self._draining else None
 
     def update(
         self, turn: Turn, last_prompt_tokens: int | None, counters: Counters
@@ -129,7 +149,7 @@ class TurnRegister:
         turn.ended = True
         self.forget(turn)
         if ended.handed:
-            self._expect_claim(self._partition_of(turn.session_key))
+            self._claims.expect_claim(self._partition_of(turn.session_key))
         return ended
 
     def give_up(self, turn: Turn, reason: str = "") -> Abandoned:
@@ -141,56 +161,69 @@ class TurnRegister:
     def forget(self, turn: Turn) -> None:
         """Stop renewing a turn."""
         self._keeper.forget(turns.lease_of(turn.wanted, turn.begun), turn)
-        with self._changed:
+        with self._locked():
             self._running.pop(turn.token, None)
             self._changed.notify_all()
 
     def drain(self, grace: float) -> Drained:
         """Begin no more turns, send those that wait away, and cut what does not end in time."""
-        with self._changed:
+        with self._locked():
             self._draining = True
             waiting = list(self._waiting.values())
-        sent_away = [self._give_up(wanted, wake=True) for wanted in waiting]
-        with self._changed:
+        away: set[Partition] = set()
+        told = [self._reach(wanted, away, wake=True) for wanted in waiting]
+        with self._locked():
             before = len(self._running)
             self._changed.wait_for(lambda: not self._running, grace)
             cut = list(self._running.values())
         for turn in cut:
-            self._cut(turn)
+            self.forget(turn)
+            self._reach(turn.wanted, away, CUT)
+            turn.tell_lost()
         return Drained(
             finished=before - len(cut),
-            sent_away=sum(away.was == "waiting" for away in sent_away),
+            sent_away=sum(one is not None and one.was == "waiting" for one in told),
             cut=tuple(turn.session_key for turn in cut),
         )
 
-    def _cut(self, turn: Turn) -> None:
+    def _reach(
+        self, wanted: Request, away: set[Partition], reason: str = "", *, wake: bool = False
+    ) -> Abandoned | None:
+        """Give a turn up, if that can be. Not all wait for a partition that is ``away``."""
+        home = self._partition_of(wanted.session_key)
+        if home in away:
+            return None
         try:
-            self.give_up(turn, CUT)
+            return self._give_up(wanted, reason, wake=wake)
         except RedisStoreError as failure:
-            _log.warning("%s was not cut and will lapse: %s", turn, failure)
-        turn.tell_lost()
+            if isinstance(failure, StoreUnavailable):
+                away.add(home)
+            _log.warning("%s was not given up and will lapse: %s", wanted.token, failure)
+            return None
 
     def close(self) -> None:
-        """Stop renewing and looking. What still runs lapses by itself."""
-        self._keeper.close()
-        with self._changed:
+        """Stop renewing, and give up what waits. What still runs lapses by itself."""
+        with self._locked():
             self._closed = True
-            looks = list(self._looks.values())
-            self._looks.clear()
-        for look in looks:
-            look.cancel()
+            waiting = list(self._waiting.values())
+        self._claims.close()
+        self._keeper.close()
+        self._abandons.close(waiting)
 
     def _give_up(self, wanted: Request, reason: str = "", *, wake: bool = False) -> Abandoned:
         abandoned: Abandoned = self._complete(lambda c: turns.give_up(c, wanted, reason, wake=wake))
         if abandoned.handed:
-            self._expect_claim(self._partition_of(wanted.session_key))
+            self._claims.expect_claim(self._partition_of(wanted.session_key))
         return abandoned
 
-    def _abandon(self, wanted: Request) -> None:
+    def _abandon(self, wanted: Request) -> bool:
+        """Give up what has not begun; false if Redis was not reached."""
         try:
             self._give_up(wanted)
         except RedisStoreError as failure:
             _log.debug("%s was not abandoned and will lapse: %s", wanted.token, failure)
+            return False
+        return True
 
     def _renew(self, held: Sequence[Lease]) -> Mapping[Lease, datetime | None]:
         try:
@@ -221,33 +254,3 @@ class TurnRegister:
         for lease in held:
             parts.setdefault(self._partition_of(lease.session_key), []).append(lease)
         return list(parts.values())
-
-    # Whoever hands a lane over looks, when the time to claim it is up, whether it was claimed:
-    # the one it was given to may have died. One look a partition and period serves all.
-
-    def _expect_claim(self, home: Partition) -> None:
-        with self._changed:
-            if self._closed:
-                return
-            if home in self._looks:
-                self._handed_since.add(home)
-                return
-            look = threading.Timer(CLAIM_SECONDS + LOOK_SLACK, self._look, (home,))
-            look.daemon = True
-            self._looks[home] = look
-        look.start()
-
-    def _look(self, home: Partition) -> None:
-        with self._changed:
-            if self._looks.pop(home, None) is None:
-                return  # closed
-            again = home in self._handed_since
-            self._handed_since.discard(home)
-        try:
-            found: Recovered = self._complete(lambda c: leases.recover(c, home))
-            again |= found.handed
-        except RedisStoreError as failure:
-            _log.warning("a lane that was handed over may be unclaimed: %s", failure)
-            again = True
-        if again:
-            self._expect_claim(home)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from redisstore.calls import leases, messages, revocation, running_turns, turns
+from redisstore.calls import handled, leases, messages, revocation, running_turns, turns
 from redisstore.calls.call import HasLease
 from redisstore.calls.drain import Drained, checked_grace
+from redisstore.calls.handled import Handled
 from redisstore.calls.running_turns import RunningTurn
 from redisstore.config import StoreConfig
 from redisstore.connect import Connection, SyncClient
@@ -25,9 +26,15 @@ class TurnOperations(StoreBase):
         self._turns = TurnRegister(self._complete, self._partition_of, config.turn_lease_ttl)
 
     def close(self) -> None:
-        """Stop renewing turns and close the connections. What still runs lapses by itself."""
-        self._turns.close()
-        super().close()
+        """Close the store, for good: what is called then raises ``StoreClosed``.
+
+        Turns that wait are given up, and raise it too; those that run lapse by themselves. Renewals
+        end, and the connections are closed, except those of a client that was given.
+        """
+        try:
+            self._turns.close()
+        finally:
+            super().close()
 
     def turn(
         self,
@@ -82,6 +89,20 @@ class TurnOperations(StoreBase):
 
         """
         return self._run(lambda c: messages.take(c, session_key, message_id, if_turn))
+
+    def handled_messages(self, session_key: SessionKey) -> Handled:
+        """Return the ids of the messages that a session has handled, by turns or as commands.
+
+        Each with when it was done, the latest first; each is known for ``config.message_id_ttl``
+        after that. Empty for an unknown session. One round trip for each 500.
+
+        Raises:
+            CorruptEntry: they were damaged by hand.
+
+        ``redis-cli ZRANGE '{redisstore}:seen:agent:main:telegram:dm:42' 0 -1 WITHSCORES``
+
+        """
+        return self._complete(lambda c: handled.of(c, session_key))
 
     def list_turns(self) -> Iterator[RunningTurn]:
         """Yield the turns that run, on whichever replica; those whose lease lapses first in front.

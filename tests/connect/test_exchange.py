@@ -13,7 +13,7 @@ import redis
 from redis import exceptions as rx
 from redis.cache import CacheConfig
 
-from redisstore import SessionStore, StoreConfig
+from redisstore import SessionStore, StoreClosed, StoreConfig
 from redisstore.connect import adopt, connect, exchange_for
 from redisstore.connect.exchange import Exchange
 from tests.entries import key, source
@@ -32,8 +32,8 @@ def config(url: str, **settings: Any) -> StoreConfig:
     return StoreConfig(url=url, replica="threads", **settings)
 
 
-def exchange(url: str, *, most: int = 4, patience: float = 5.0) -> Exchange:
-    made = exchange_for(connect(config(url, max_connections=most)), patience)
+def exchange(url: str, *, max_size: int = 4, timeout: float = 5.0) -> Exchange:
+    made = exchange_for(connect(config(url, max_connections=max_size)), timeout)
     assert made is not None
     return made
 
@@ -44,7 +44,7 @@ def connections(server: Server) -> int:
 
 
 def test_threads_in_excess_wait_for_a_connection(open_server: Server) -> None:
-    on = exchange(open_server.url(), most=3)
+    on = exchange(open_server.url(), max_size=3)
     with ThreadPoolExecutor(12) as threads:
         asked = [str(number) for number in range(600)]
         assert [*threads.map(lambda n: on.execute_command("ECHO", n), asked)] == [
@@ -67,7 +67,7 @@ def test_one_thread_has_one_connection_and_closing_ends_it(open_server: Server) 
 
 
 def test_who_waits_in_vain_is_told(open_server: Server) -> None:
-    on = exchange(open_server.url(), most=1, patience=0.1)
+    on = exchange(open_server.url(), max_size=1, timeout=0.1)
     other = exchange(open_server.url())
     blocked = threading.Thread(target=lambda: on.execute_command("BLPOP", "go", 10))
     blocked.start()
@@ -91,7 +91,7 @@ def test_errors_within_a_batch_are_returned_in_their_places(open_server: Server)
 
 
 def test_a_call_that_was_broken_off_leaves_no_reply_to_the_next(open_server: Server) -> None:
-    on = exchange(open_server.url(), most=1)
+    on = exchange(open_server.url(), max_size=1)
     assert on.execute_command("ECHO", "before") == b"before"
     connection: Any = on._idle[-1]
     read = connection.read_response
@@ -107,10 +107,10 @@ def test_a_call_that_was_broken_off_leaves_no_reply_to_the_next(open_server: Ser
 
 
 def test_places_of_connections_that_got_lost_are_free(open_server: Server) -> None:
-    on = exchange(open_server.url(), most=1, patience=0.1)
+    on = exchange(open_server.url(), max_size=1, timeout=0.1)
     for _ in range(5):
-        on._taken()  # and an exception of a signal's handler before it is used
-    taken = on._taken()
+        on._acquire()  # and an exception of a signal's handler before it is used
+    taken = on._acquire()
     with pytest.raises(rx.MaxConnectionsError):
         on.execute_command("PING")
     del taken
@@ -119,21 +119,21 @@ def test_places_of_connections_that_got_lost_are_free(open_server: Server) -> No
 
 
 def test_threads_are_served_in_the_order_they_came_in(open_server: Server) -> None:
-    on = exchange(open_server.url(), most=1, patience=30.0)
-    held = on._taken()
+    on = exchange(open_server.url(), max_size=1, timeout=30.0)
+    held = on._acquire()
     served: list[int] = []
 
     def ask(number: int) -> None:
-        connection = on._taken()
+        connection = on._acquire()
         served.append(number)
-        on._put_back(connection)
+        on._release(connection)
 
     threads: list[threading.Thread] = []
     for number in range(16):
         threads.append(threading.Thread(target=ask, args=(number,)))
         threads[-1].start()
         wait_until(lambda: len(on._waiting) == len(threads))
-    on._put_back(held)
+    on._release(held)
     for thread in threads:
         thread.join()
     assert served == [*range(16)]
@@ -189,22 +189,37 @@ def test_a_call_under_way_while_closing_leaves_no_connection(open_server: Server
     client.rpush("end", "1")
     blocked.join()
     wait_until(lambda: connections(open_server) == before)
-    assert on.execute_command("PING") == b"PONG"
-    on.close()
+    with pytest.raises(StoreClosed):
+        on.execute_command("PING")
+    assert connections(open_server) == before
+
+
+def test_who_waits_for_a_connection_while_closing_is_told_at_once(open_server: Server) -> None:
+    on = exchange(open_server.url(), max_size=1, timeout=600.0)
+    held = on._acquire()
+    with ThreadPoolExecutor(3) as threads:
+        waiting = [threads.submit(on.execute_command, "PING") for _ in range(3)]
+        wait_until(lambda: len(on._waiting) == 3)
+        on.close()
+        for one in waiting:
+            with pytest.raises(StoreClosed):
+                one.result(timeout=60)
+    on._release(held)
+    assert not on._idle
 
 
 def test_giving_up_ends_though_others_put_back_meanwhile(open_server: Server) -> None:
     on = exchange(open_server.url())
-    first, second, third = (on._taken() for _ in range(3))
-    on._put_back(second)
+    first, second, third = (on._acquire() for _ in range(3))
+    on._release(second)
     disconnect = second.disconnect
 
     def put_back_another() -> None:
-        on._put_back(third)
+        on._release(third)
         disconnect()
 
     second.disconnect = put_back_another
-    on._given_up(first)
+    on._discard(first)
     assert [*on._idle] == [third]
     on.close()
 

@@ -39,8 +39,8 @@ def turn_with_one_waiter(store: SessionStore, scene: Scene) -> None:
     ``recover_turns``, and here it is never due.
     """
     with (
-        patch("redisstore.sync.turn_register.LOOK_SLACK", _LATER),
-        patch("redisstore.aio.turn_register.LOOK_SLACK", _LATER),
+        patch("redisstore.sync.claim_timers.LOOK_SLACK", _LATER),
+        patch("redisstore.aio.claim_timers.LOOK_SLACK", _LATER),
     ):
         dressed: Any = store
         if isinstance(dressed, Blocking):

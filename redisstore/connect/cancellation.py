@@ -26,14 +26,20 @@ async def heeding(awaitable: Awaitable[T]) -> T:
     return result
 
 
-async def interruptible(coroutine: Coroutine[Any, Any, T], seconds: float) -> T:
+def is_cancelled() -> bool:
+    """Whether this task is, and not merely something that it waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def interruptible(coroutine: Coroutine[Any, Any, T] | asyncio.Task[T], seconds: float) -> T:
     """Await what may take long; a cancellation ends it at once, and so does the time given.
 
     Raises:
         TimeoutError: it took longer.
 
     """
-    task = asyncio.create_task(coroutine)
+    task = asyncio.ensure_future(coroutine)
     try:
         done, _ = await asyncio.wait([task], timeout=seconds)
         if not done:

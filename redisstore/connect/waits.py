@@ -1,0 +1,126 @@
+"""Waits of threads: each blocks on a connection of its own until it is woken, or all are ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from typing import Any
+
+import redis
+
+from redisstore.connect.connection import Connection, SyncClient
+from redisstore.errors import StoreClosed
+from redisstore.retry import FAILURES
+
+_SLICE = 0.2
+"""Seconds that an imitated server blocks at a time."""
+
+
+class Waits:
+    """Blocks threads on lists of Redis, over a client for waits that is made when it is needed."""
+
+    def __init__(self, connection: Connection[SyncClient], slack: float) -> None:
+        self._connection = connection
+        self._slack = slack
+        self._client: Any = None
+        self._closed = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
+        self._blocked: set[Any] = set()
+        self._lock = threading.RLock()  # a signal's handler may close what it has interrupted
+
+    def wait(self, key: str, seconds: float) -> None:
+        """Block until something is pushed, for so many seconds at most.
+
+        Raises:
+            StoreClosed: this was closed, before or meanwhile.
+            redis.exceptions.RedisError: as redis-py does.
+            OSError: likewise.
+
+        """
+        if self._process != os.getpid():
+            self._begin()  # who waits in the parent does not wait here
+        pool = self._pool_for(key)
+        connection = self._acquire(pool)
+        try:
+            if self._connection.knows_shebang:
+                self._block(connection, key, seconds)
+            else:
+                self._block_in_slices(connection, key, seconds)
+        except BaseException as error:
+            connection.disconnect()  # it may still be blocked
+            # Whatever redis-py makes of a connection that is cut under its hands.
+            if self._closed and isinstance(error, Exception):
+                raise StoreClosed from error
+            raise
+        finally:
+            with self._lock:
+                self._blocked.discard(connection)
+            pool.release(connection)
+            if self._closed:
+                self._disconnect()
+
+    def _block(self, connection: Any, key: str, seconds: float) -> object:  # noqa: ANN401 - redis-py's pools and connections share no type
+        connection.send_command("BLPOP", key, f"{seconds:.3f}")
+        if connection.can_read(timeout=seconds + self._slack):
+            reply: object = connection.read_response()
+            return reply
+        connection.disconnect()
+        return None
+
+    def _block_in_slices(self, connection: Any, key: str, seconds: float) -> None:  # noqa: ANN401 - likewise
+        """Block where fakeredis imitates a server: there, no other thread can end it."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and not self._closed:
+            if self._block(connection, key, min(left, _SLICE)) is not None:
+                return
+
+    def refresh(self) -> None:
+        """After a failure: read anew who serves which slots, for waits bypass what else does it."""
+        if isinstance(self._client, redis.RedisCluster):
+            with contextlib.suppress(*FAILURES):
+                self._client.nodes_manager.initialize()
+
+    def close(self) -> None:
+        """End all waits, for good."""
+        if self._process != os.getpid():
+            self._begin()
+        with self._lock:
+            self._closed = True
+            blocked = tuple(self._blocked)
+        if self._connection.knows_shebang:
+            for connection in blocked:
+                connection.disconnect()
+        self._disconnect()
+
+    def _acquire(self, pool: Any) -> Any:  # noqa: ANN401 - likewise
+        connection = pool.get_connection()
+        with self._lock:
+            if not self._closed:
+                self._blocked.add(connection)
+                return connection
+        connection.disconnect()
+        pool.release(connection)
+        raise StoreClosed
+
+    def _pool_for(self, key: str) -> Any:  # noqa: ANN401 - likewise
+        with self._lock:
+            if self._closed:
+                raise StoreClosed
+            if self._client is None:
+                self._client = self._connection.waiting()
+        client = self._client
+        if isinstance(client, redis.RedisCluster):
+            client = client.get_redis_connection(client.get_node_from_key(key))  # type: ignore[no-untyped-call]
+        return client.connection_pool
+
+    def _disconnect(self) -> None:
+        """Close what was made for waits; while others have to leave it, the last one does that."""
+        # Some clients can't be made again, and are used for waits too.
+        client = None if self._client is self._connection.client else self._client
+        if client is not None and not self._blocked:
+            client.close()

@@ -1,0 +1,189 @@
+"""What forks and the handlers of signals find: locks that are locked, and nothing that hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from typing import Any
+
+import pytest
+
+from redisstore import SessionStore, StoreClosed, StoreConfig
+from redisstore.aio.keeper import AsyncKeeper
+from redisstore.calls.turn_state import TurnState
+from tests.conftest import Sites
+from tests.entries import key, source
+from tests.servers import wait_until
+from tests.turns import begun
+
+ADA = key("ada")
+
+
+@pytest.fixture
+def config(sites: Sites, namespace: str) -> StoreConfig:
+    return StoreConfig(url=sites.server("valkey-9.1").url(), namespace=namespace)
+
+
+@pytest.fixture
+def store(config: StoreConfig) -> Iterator[SessionStore]:
+    with SessionStore.from_url(config=config) as store:
+        store.get_or_create_session(source("ada"))
+        yield store
+
+
+def locks_of(store: SessionStore) -> list[Any]:
+    turns = store._turns
+    return [
+        store._keeper._lock,
+        turns._keeper._lock,
+        turns._changed,
+        turns._claims._lock,
+        turns._abandons._lock,
+        store._runner._closing,
+        store._runner._waits._lock,
+    ]
+
+
+def exit_code(child: Callable[[], bool]) -> int | None:
+    """Fork, and return how the child ended; ``None``: it hung."""
+    pid = os.fork()
+    if pid == 0:
+        done = 2
+        with suppress(BaseException):
+            done = 0 if child() else 1
+        os._exit(done)
+    ended: list[int] = []
+
+    def has_ended() -> bool:
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found:
+            ended.append(os.waitstatus_to_exitcode(status))
+        return bool(found)
+
+    try:
+        wait_until(has_ended, timeout=20)
+    except AssertionError:
+        os.kill(pid, 9)
+        os.waitpid(pid, 0)
+    return ended[0] if ended else None
+
+
+def test_a_fork_that_inherits_every_lock_locked_goes_on_and_ends(store: SessionStore) -> None:
+    running = begun(store)
+    hold = store.hold_process(ADA, "cron")
+    hold.__enter__()
+    locked, done = threading.Event(), threading.Event()
+
+    def hold_locks() -> None:
+        with ExitStack() as stack:
+            for lock in locks_of(store):
+                stack.enter_context(lock)
+            locked.set()
+            done.wait()
+
+    holding = threading.Thread(target=hold_locks)
+    holding.start()
+    locked.wait()
+
+    def child() -> bool:
+        kept = store._keeper.drop(hold._hold, hold)
+        store._turns.forget(running)
+        nothing = store._turns.counts == (0, 0)
+        with store.turn(source("bob")):
+            one = store._turns.counts == (1, 0)
+        store.drain(grace=0)
+        store.close()
+        return not kept and nothing and one
+
+    try:
+        assert exit_code(child) == 0
+    finally:
+        done.set()
+        holding.join()
+    assert store._turns.counts == (1, 0)
+    hold.__exit__(None, None, None)
+    running.end()
+    assert store.list_holds(ADA) == {}
+
+
+def test_a_handler_of_a_signal_may_close_what_it_has_interrupted(store: SessionStore) -> None:
+    begun(store)
+    store.hold_process(ADA, "cron").__enter__()
+    closed = threading.Event()
+
+    def interrupted() -> None:
+        with ExitStack() as stack:
+            for lock in locks_of(store):
+                stack.enter_context(lock)
+            store.close()  # as a handler does, in the thread that has the locks
+            closed.set()
+
+    threading.Thread(target=interrupted, daemon=True).start()
+    assert closed.wait(20)
+
+
+def test_a_closed_keeper_keeps_nothing_more(store: SessionStore) -> None:
+    hold = store.hold_process(ADA, "cron")
+    store.close()
+    store._keeper.keep(hold._hold, hold)
+    assert store._keeper._thread is None
+    with pytest.raises(StoreClosed):
+        hold.__enter__()
+
+
+def test_a_turn_that_two_find_lost_at_once_is_told_once() -> None:
+    together = threading.Barrier(2, timeout=20)
+    told: list[object] = []
+
+    class Turn(TurnState):
+        @property
+        def ended(self) -> bool:
+            together.wait()
+            return False
+
+        @ended.setter
+        def ended(self, value: bool) -> None: ...
+
+        def __repr__(self) -> str:
+            return "a turn"
+
+    class Wanted:
+        session_key, message_id, token = ADA, "", "token"
+
+    wanted: Any = Wanted()
+    turn = Turn(wanted, 30.0, told.append)
+    threads = [threading.Thread(target=turn.tell_lost) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert told == [turn]
+
+
+async def test_whoever_is_cancelled_while_closing_a_keeper_is_cancelled() -> None:
+    renewing = asyncio.Event()
+
+    async def renew(_: object) -> dict[str, None]:
+        renewing.set()
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            await asyncio.sleep(0.05)
+            raise
+        return {}
+
+    class Kept:
+        def renewed(self, *_: object) -> None: ...
+        def not_renewed(self) -> None: ...
+
+    keeper: Any = AsyncKeeper("tests", renew, 0.01)
+    keeper.keep("key", Kept())
+    await renewing.wait()
+    closing = asyncio.create_task(keeper.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
