@@ -245,6 +245,9 @@ local fault = policy.skewed or changes.expiry_finalized and damaged_index(expiry
 if fault then
   return fault
 end
+if goes_on then
+  redis.call('HGET', prefix .. 'meta', 'events') -- so that `announce` is refused it here, if at all
+end
 local turn_key = prefix .. 'turn:' .. session_key
 local turn = goes_on and attempt('HMGET', turn_key, 'token', 'fence', 'session_id', 'rebound', 'id_home', 'going_to') or {}
 local turn_goes_on = turn[2] and turn[3] == entry.session_id and not turn[4]

@@ -138,6 +138,7 @@ if fault then
   return fault
 end
 
+redis.call('HGET', prefix .. 'meta', 'events') -- so that `announce` is refused it here, if at all
 local waiters = attempt('LRANGE', queue_key, 0, -1)
 for _, index in ipairs({ updated_at_index, expiry_index, active_index, turns_index }) do
   redis.call('ZREM', index, session_key)

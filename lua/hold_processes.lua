@@ -62,7 +62,9 @@ local fault = damaged_index(active_index)
 if fault then
   return fault
 end
-
+-- So that `settle_holds` is refused them here, if at all.
+redis.call('ZRANGEBYSCORE', active_index, '+inf', '+inf')
+redis.call('ZREVRANGE', active_index, 0, 0)
 local lapses_at = whole(now + ttl_ms)
 local answers = {}
 for i = 2, #ARGV, 2 do

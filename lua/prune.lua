@@ -193,6 +193,9 @@ for i = 1, scanned do
   end
 end
 
+if count > 0 then
+  call('HGET', prefix .. 'meta', 'events') -- so that `announce` is refused it here, if at all
+end
 local repaired = #orphans + #refreshed / 2
 if dry_run then
   skip = skip + scanned

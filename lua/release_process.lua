@@ -75,6 +75,9 @@ local fault = damaged_index(active_index, holds_key)
 if fault then
   return fault
 end
+-- So that `settle_holds` is refused them here, if at all.
+redis.call('ZRANGEBYSCORE', active_index, '+inf', '+inf')
+redis.call('ZREVRANGE', active_index, 0, 0)
 local lapses_at = tonumber(redis.call('ZSCORE', holds_key, process_id) or 0)
 redis.call('ZREM', holds_key, process_id)
 settle_holds(session_key)

@@ -146,7 +146,8 @@ local fault = damaged_index(lane.index, seen_key, prefix .. 'events')
 if fault then
   return fault
 end
-redis.call('LLEN', lane.queue) -- ends the script here if it is of a wrong type
+redis.call('LINDEX', lane.queue, 0) -- ends the script here if it is of a wrong type
+attempt('HMGET', entry_key, 'session_id') -- so that `interrupt` is refused it here, if at all
 redis.setresp(3)
 local turn = redis.call('HGETALL', lane.hash).map
 redis.setresp(2)

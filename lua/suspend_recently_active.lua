@@ -112,6 +112,7 @@ else
   first = redis.call('ZCOUNT', updated_at_index, '-inf', '(' .. after_score)
 end
 
+redis.call('HGET', prefix .. 'meta', 'events') -- so that `announce` is refused it here, if at all
 local marked = 0
 local recent = redis.call('ZRANGE', updated_at_index, first, first + limit - 1, 'WITHSCORES')
 for i = 1, #recent, 2 do

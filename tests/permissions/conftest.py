@@ -61,10 +61,12 @@ class Places:
     def get(self, name: str) -> Place:
         """Return a place by its name, emptied."""
         backend, _, kind = name.partition("/")
-        run: type[Server | Cluster] = Cluster if kind == "cluster" else Server
-        where = f"{backend} {run.__name__}"
+        where = backend + ("/cluster" if kind == "cluster" else "")
         if where not in self._started:
-            self._started[where] = self._stack.enter_context(run(require(backend)))
+            chosen = require(backend)
+            started = Cluster(chosen) if kind == "cluster" else Server(chosen)
+            self._stack.enter_context(started)
+            self._started[where] = started
         started = self._started[where]
         nodes = started.nodes if isinstance(started, Cluster) else [started]
         for node in nodes:
