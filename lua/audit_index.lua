@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Check one page of an index against the entries: members whose entry is gone are reported, and
--- taken out if asked.
+-- taken out if asked. Locks that have lapsed long ago are reported; recover_turns.lua tells who is to drop them.
 --
 -- KEYS[1]  partition  {redisstore}:
 -- KEYS[2]  index      {redisstore}:updated_at, :expiry, :active, :turns or :locks
@@ -14,7 +14,12 @@
 local prefix, index = KEYS[1], KEYS[2]
 local skip, limit, repair = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1'
 local is_locks = index == prefix .. 'locks'
+local LATE, A_MINUTE_MS = 'has a lock that lapsed more than a minute ago, and that nobody has dropped', 60000
 
+-- shared: clock
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- end shared
 -- shared: whole
 local function whole(number)
   return string.format('%.0f', number)
@@ -40,15 +45,17 @@ end
 local members = redis.call('ZRANGE', index, skip, skip + limit - 1)
 local answer, removed = { '' }, 0
 for _, member in ipairs(members) do
-  local problem
+  local problem, is_late
   if is_locks then
+    local lapses = tonumber(redis.call('ZSCORE', index, member))
     problem = redis.call('EXISTS', prefix .. 'lock:' .. member) == 0 and 'has no lock'
+    is_late = not problem and lapses < now - A_MINUTE_MS and LATE
   else
     problem = redis.call('EXISTS', prefix .. 'entry:' .. member) == 0 and 'has no entry'
   end
-  if problem then
-    answer[#answer + 1], answer[#answer + 2] = member, problem
-    if repair then
+  if problem or is_late then
+    answer[#answer + 1], answer[#answer + 2] = member, problem or is_late
+    if problem and repair then
       redis.call('ZREM', index, member)
       removed = removed + 1
     end

@@ -2,7 +2,7 @@
 -- Look after turns whose lease has lapsed: their replica died, or was away for too long. Their sessions
 -- are marked as interrupted (reason replica_lost), their messages are free again, and their lanes go to
 -- the next in line. Any replica may call it, at any time. Holds that a clock which was set back has left
--- in the far future are cut too.
+-- in the far future are cut too. Locks of session ids that have lapsed are told: their turns may be elsewhere.
 --
 -- KEYS[1]  partition           {redisstore}:
 -- KEYS[2]  index               {redisstore}:turns
@@ -11,7 +11,7 @@
 -- ARGV[3]  session_key         look at this lane only, at its queue too; '': at all that have lapsed
 -- ARGV[4]  revoked             take the lane of session_key from the turn of this token, lapsed or not; '': none
 -- ARGV[5]  revoked_id          but only if it runs on this session id; if it was about to go on under it, that is off
--- Returns  '1': there are more, '1': somebody waited and has a lane now, then for each lost turn its session key, token, session id, message id, replica, what became of the session (resume_pending, suspended or ''), and the partition of its session id's lock, or ''
+-- Returns  '1': there are more, '1': somebody waited and has a lane now, {session id, token, session key or '', ...} of lapsed locks, then for each lost turn its session key, token, session id, message id, replica, what became of the session (resume_pending, suspended or ''), and the partition of its session id's lock, or ''
 -- Errors   BADARG, CORRUPT (an index)
 -- Example  redis-cli --eval lua/recover_turns.lua '{redisstore}:' '{redisstore}:turns' , 100 3 '' '' ''
 
@@ -161,7 +161,7 @@ if fault then
   return fault
 end
 
-local answer = { '', '' }
+local answer = { '', '', {} }
 -- Drop those who left a wake-up unread, and wake the others: it is seen then who still listens.
 local function call_the_roll(lane)
   for _, waiter in ipairs(redis.call('LRANGE', lane.queue, 0, -1)) do
@@ -231,6 +231,17 @@ for _, lanes in ipairs({ lapsed, too_far }) do
   end
   answer[1] = #lanes == limit and '1' or answer[1]
 end
+local locks_index, too_far_ahead = prefix .. 'locks', '(' .. whole(now + FURTHEST_LEASE_MS)
+local function tell_locks(...)
+  for _, session_id in ipairs(damaged_index(locks_index) and {} or redis.call('ZRANGEBYSCORE', locks_index, ...)) do
+    local lock, told = attempt('HMGET', prefix .. 'lock:' .. session_id, 'token', 'session_key'), answer[3]
+    if lock[1] then
+      told[#told + 1], told[#told + 2], told[#told + 3] = session_id, lock[1], lock[2] or ''
+    end
+  end
+end
+tell_locks('-inf', whole(now), 'LIMIT', 0, limit)
+tell_locks(too_far_ahead, '+inf', 'LIMIT', 0, limit)
 local far_held = redis.call('ZRANGEBYSCORE', active_index, '(' .. whole(now + LONGEST_HOLD_MS), '+inf', 'LIMIT', 0, limit)
 for _, session_key in ipairs(far_held) do
   if not damaged_index(prefix .. 'holds:' .. session_key) then

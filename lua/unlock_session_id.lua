@@ -5,12 +5,13 @@
 -- KEYS[2]  lock         {redisstore}:lock:<session id>
 -- ARGV[1]  token        of the turn
 -- ARGV[2]  session_key  its lane
+-- ARGV[3]  if_lapsed    '1': only if its lease has lapsed; '': in any case
 -- Returns  '1': the turn had the lock
 -- Errors   none but WRONGTYPE, where a key was damaged by hand
--- Example  redis-cli --eval lua/unlock_session_id.lua '{redisstore}:' '{redisstore}:lock:20261122_112233_deadbeef0123' , by-hand/0/1 agent:main:telegram:dm:42
+-- Example  redis-cli --eval lua/unlock_session_id.lua '{redisstore}:' '{redisstore}:lock:20261122_112233_deadbeef0123' , by-hand/0/1 agent:main:telegram:dm:42 ''
 
 local prefix, lock_key = KEYS[1], KEYS[2]
-local token, session_key = ARGV[1], ARGV[2]
+local token, session_key, if_lapsed = ARGV[1], ARGV[2], ARGV[3] == '1'
 local session_id = string.sub(lock_key, #prefix + #'lock:' + 1)
 
 -- shared: clock
@@ -20,6 +21,14 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 -- shared: whole
 local function whole(number)
   return string.format('%.0f', number)
+end
+-- end shared
+-- shared: lease
+-- Whether a lease still runs. One that lapses more than five minutes later than any can counts as lapsed: the clock was set back.
+local LONGEST_LEASE_MS, FURTHEST_LEASE_MS = 300000, 600000
+local function is_leased(lapses)
+  lapses = tonumber(lapses or 0) or 0
+  return lapses > now and lapses <= now + FURTHEST_LEASE_MS
 end
 -- end shared
 -- shared: wake
@@ -59,6 +68,9 @@ end
 -- end shared
 
 local place = { hash = lock_key, queue = prefix .. 'lock_queue:' .. session_id, index = prefix .. 'locks', member = session_id }
+if if_lapsed and is_leased(redis.call('ZSCORE', place.index, session_id)) then
+  return ''
+end
 redis.call('LREM', place.queue, 1, token .. ' ' .. session_key)
 if redis.call('HGET', lock_key, 'token') ~= token then
   return ''

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from redisstore.calls.call import Ask, Call, Context, Found, Sweep, as_labelled, as_text
+from redisstore.calls.leases import recover
 from redisstore.calls.sharing import share
 from redisstore.keys import (
     INDEXES,
@@ -16,11 +18,14 @@ from redisstore.keys import (
     SessionId,
 )
 
+T = TypeVar("T")
 _PAGE = 100
 _OTHERS_A_CALL = 20
 """Hashes of session ids are among them; with a million sessions, of hundreds each."""
 _UNSHARED = "shares its session id, but its turns would not exclude those of the others"
-"""The one fault that concerns several partitions, in the words of the script."""
+"""A fault that concerns several partitions, in the words of the script."""
+_LATE = "has a lock that lapsed more than a minute ago, and that nobody has dropped"
+"""This one too: the turn that had it may have its lane in another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,7 @@ def _entries(home: Partition, lanes: set[bytes], *, repair: bool) -> Call[list[F
     return Call("audit_entries", (home.prefix, home.updated_at), args, decode)
 
 
-def _parts(names: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+def _parts(names: Sequence[T]) -> Iterator[Sequence[T]]:
     for start in range(0, len(names), _OTHERS_A_CALL):
         yield names[start : start + _OTHERS_A_CALL]
 
@@ -111,10 +116,70 @@ def indexes(context: Context, *, repair: bool) -> Sweep[Fault]:
     for home in context.space.partitions:
         for index in (home.prefix + name for name in INDEXES):
             rank: int | None = 0
+            late = False
             while rank is not None:
                 (answer,) = yield Ask([_page(home, index, rank, repair=repair)])
                 rank, faults = answer
+                late |= any(fault.problem == _LATE for fault in faults)
                 yield from map(Found, faults)
+            if repair and late:
+                yield from recover(context, home)
+
+
+def shared_ids(context: Context, endings: Iterable[bytes], *, repair: bool) -> Sweep[Fault]:
+    """Yield each entry that does not know that one of another partition has its session id.
+
+    ``endings``: the last three bytes of all session ids. An only partition knows by itself.
+    """
+    if context.space.partition_count == 1:
+        return
+    for some in _parts(sorted(endings)):
+        found = yield from _unmarked(context, some)
+        if not found:
+            continue
+        # Partitions are read one after the other: what was bound anew meanwhile is no fault.
+        again = yield from _unmarked(context, some)
+        for where, session_id in sorted(found & again):
+            yield Found(Fault(where, _UNSHARED))
+            if repair:
+                yield from share(context, session_id)
+
+
+def _unmarked(
+    context: Context, endings: Sequence[bytes]
+) -> Generator[Ask, Any, set[tuple[str, SessionId]]]:
+    homes = context.space.partitions
+    replies = yield Ask(
+        [
+            Call("audit_bindings", (home.prefix, home.updated_at), tuple(endings), _bindings)
+            for home in homes
+        ]
+    )
+    places: dict[SessionId, list[Partition]] = {}
+    for home, bound in zip(homes, replies, strict=True):
+        for session_id, _, _ in bound:
+            places.setdefault(session_id, []).append(home)
+    return {
+        (home.entries + as_text(session_key), session_id)
+        for home, bound in zip(homes, replies, strict=True)
+        for session_id, session_key, is_marked in bound
+        # Where two are in one partition, that has told so.
+        if not is_marked and places[session_id].count(home) == 1 < len(places[session_id])
+    }
+
+
+def _bindings(reply: Sequence[Sequence[bytes]]) -> list[tuple[SessionId, bytes, bool]]:
+    return [
+        (SessionId(as_text(session_id)), session_key, mark == b"1")
+        for bound in reply
+        for session_id, session_key, mark in zip(bound[::3], bound[1::3], bound[2::3], strict=True)
+    ]
+
+
+def endings(found: Iterable[bytes]) -> set[bytes]:
+    """Return how the session ids end that have an index among these keys."""
+    names = (key.partition(b"}:session_ids:") for key in found)
+    return {ending for _, colon, ending in names if colon}
 
 
 def _page(

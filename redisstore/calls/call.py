@@ -137,12 +137,16 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """What a turn has while it runs: its lane, the token that names it, fence and session."""
+    """What a turn has while it runs: its lane, the token that names it, fence and session.
+
+    ``lock_fence``: that of the lock of its session id, if it has that; 0: none is known.
+    """
 
     session_key: SessionKey
     token: str
     fence: int
     session_id: SessionId
+    lock_fence: int = field(default=0, compare=False)
 
 
 class HasLease(Protocol):

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-from redisstore.calls.call import Ask, Call, Context, Lease, Steps, as_text
+from redisstore.calls.call import Arg, Ask, Call, Context, Lease, Steps, as_text
 from redisstore.calls.locks import lock_call, unlock_call
-from redisstore.calls.turn_replies import Locked, Lost, Recovered, read_recovered
+from redisstore.calls.turn_replies import LapsedLock, Locked, Lost, Recovered, read_recovered
 from redisstore.fields import from_ms
 from redisstore.keys import Partition, SessionId, SessionKey
 
@@ -27,6 +27,8 @@ class Renewed:
     """``None`` where it is lost."""
     locked: Lease | None
     """The same with the session id that the turn is on by now, if that has to be locked too."""
+    clock: int
+    """Microseconds, of the server that has the lane: fences that it gives out later are larger."""
 
 
 Renewals: TypeAlias = Mapping[Lease, Renewed]
@@ -68,16 +70,20 @@ def renewals(context: Context, leases: Sequence[Lease]) -> list[Call[Renewals]]:
             some = [lease for _, lease in mine[start : start + _TURNS_A_CALL]]
 
             def decode(reply: Sequence[bytes], some: Sequence[Lease] = some) -> Renewals:
-                answers = zip(reply[::3], reply[1::3], reply[2::3], strict=True)
+                clock, *found = reply
+                answers = zip(found[::3], found[1::3], found[2::3], strict=True)
                 return {
                     lease: Renewed(
                         None if lapses == b"lost" else from_ms(int(lapses)),
                         replace(lease, session_id=SessionId(as_text(on))) if id_home else None,
+                        int(clock),
                     )
                     for lease, (lapses, on, id_home) in zip(some, answers, strict=True)
                 }
 
-            args = [part for one in some for part in (one.session_key, one.token, one.fence)]
+            args: list[Arg] = []
+            for one in some:
+                args += [one.session_key, one.token, one.fence, one.lock_fence]
             keys = (home.prefix, home.turns)
             calls.append(Call("renew_turns", keys, (lease_ms, *args), decode))
     return calls
@@ -98,23 +104,27 @@ def recover_lane(
     yield from _unlock_lost(context, recovered.lost)
 
 
-def recover(context: Context, home: Partition) -> Steps[Recovered]:
-    """Look after the turns of a partition that have lapsed, a bounded number of them."""
+def recover(context: Context, home: Partition) -> Generator[Ask, Any, Recovered]:
+    """Look after the turns and locks of a partition that have lapsed, a bounded number of them."""
+    recovered: Recovered
     (recovered,) = yield Ask([_recover_call(context, home)])
     yield from _unlock_lost(context, recovered.lost)
-    found: Recovered = recovered
-    return found
+    yield from _drop_locks(context, recovered.lapsed_locks)
+    return recovered
 
 
 def recover_all(context: Context) -> Steps[list[Lost]]:
     """Look after the lapsed turns of all partitions, one call each where few are lost."""
     homes: Sequence[Partition] = context.space.partitions
     lost: list[Lost] = []
+    locks: dict[SessionId, LapsedLock] = {}
     while homes:
         found = yield Ask([_recover_call(context, home) for home in homes])
         lost += [turn for recovered in found for turn in recovered.lost]
+        locks.update({lock.session_id: lock for one in found for lock in one.lapsed_locks})
         homes = [home for home, one in zip(homes, found, strict=True) if one.more]
     yield from _unlock_lost(context, lost)
+    yield from _drop_locks(context, list(locks.values()))
     return lost
 
 
@@ -136,3 +146,49 @@ def _unlock_lost(context: Context, lost: Sequence[Lost]) -> Generator[Ask, Any, 
     shared = [turn for turn in lost if turn.id_home]
     if shared:
         yield Ask([unlock_call(context, t.session_id, t.session_key, t.token) for t in shared])
+
+
+def _drop_locks(context: Context, locks: Sequence[LapsedLock]) -> Generator[Ask, Any, None]:
+    """Give locks of session ids that have lapsed to who waits for them, or to nobody.
+
+    One whose turn runs on that id is left: it was late to renew the lock. Who waits for it takes it
+    from that turn.
+    """
+    held = [lock for lock in locks if lock.session_key]
+    if held:
+        # A conversation that was about to go on under the id does not rely on the lock from now on.
+        space = context.space
+        found = yield Ask(
+            [
+                _recover_call(
+                    context, space.partition_of(lock.session_key), lock.session_key, lock.token
+                )
+                for lock in held
+            ]
+        )
+        yield from _unlock_lost(context, [turn for one in found for turn in one.lost])
+        on = yield Ask([_turn_call(context, lock.session_key) for lock in held])
+        runs = {
+            lock
+            for lock, turn in zip(held, on, strict=True)
+            if turn == (lock.token, lock.session_id)
+        }
+        locks = [lock for lock in locks if lock not in runs]
+    if locks:
+        yield Ask([_drop_call(context, lock) for lock in locks])
+
+
+def _drop_call(context: Context, lock: LapsedLock) -> Call[bool]:
+    """Its turn may have taken it again by now; then it keeps it."""
+    return unlock_call(context, lock.session_id, lock.session_key, lock.token, if_lapsed=True)
+
+
+def _turn_call(context: Context, session_key: SessionKey) -> Call[tuple[str, str]]:
+    home = context.space.partition_of(session_key)
+    keys = (home.prefix, home.turn(session_key))
+
+    def decode(reply: Sequence[bytes]) -> tuple[str, str]:
+        token, session_id = reply
+        return as_text(token), as_text(session_id)
+
+    return Call("get_turn", keys, (), decode)

@@ -18,9 +18,15 @@ def lock_call(
 
 
 def unlock_call(
-    context: Context, session_id: SessionId, session_key: SessionKey, token: str
+    context: Context,
+    session_id: SessionId,
+    session_key: SessionKey,
+    token: str,
+    *,
+    if_lapsed: bool = False,
 ) -> Call[bool]:
     """Give the lock of a session id up, or the place in line for it."""
     home = context.space.home_of_id(session_id)
     keys = (home.prefix, home.lock(session_id))
-    return Call("unlock_session_id", keys, (token, session_key), lambda reply: reply == b"1")
+    args = (token, session_key, "1" if if_lapsed else "")
+    return Call("unlock_session_id", keys, args, lambda reply: reply == b"1")

@@ -21,7 +21,6 @@ class Running:
     """What its writes are known by in its lane."""
     session_fence: int
     """A number that grows from turn to turn of its session id, on whichever lane."""
-    lapses_at: datetime
     created: bool
     reset_reason: str | None
     entry: SessionEntry
@@ -109,12 +108,23 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
+class LapsedLock:
+    """The lock of a session id that has lapsed, and the turn that has it."""
+
+    session_id: SessionId
+    token: str
+    session_key: SessionKey
+    """Empty: it was given to that turn, and not claimed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Recovered:
     """What a look at lapsed turns has found."""
 
     lost: tuple[Lost, ...]
     handed: bool
     more: bool
+    lapsed_locks: tuple[LapsedLock, ...]
 
 
 def read_answer(session_key: SessionKey, redis_key: str, reply: Sequence[Any]) -> Answer:
@@ -126,7 +136,6 @@ def read_answer(session_key: SessionKey, redis_key: str, reply: Sequence[Any]) -
             return Running(
                 fence=int(reply[1]),
                 session_fence=int(reply[1]),
-                lapses_at=from_ms(int(reply[2])),
                 created=reply[3] == b"1",
                 reset_reason=reply[4].decode() or None,
                 entry=decode_entry(session_key, redis_key, flat),
@@ -179,9 +188,10 @@ def read_abandoned(reply: Sequence[bytes]) -> Abandoned:
     return Abandoned(was, reply[1] == b"1", reply[2].decode(), SessionId(reply[3].decode()))
 
 
-def read_recovered(reply: Sequence[bytes]) -> Recovered:
+def read_recovered(reply: Sequence[Any]) -> Recovered:
     """Read what ``recover_turns`` answers."""
-    texts = [part.decode(errors="backslashreplace") for part in reply[2:]]
+    texts = [part.decode(errors="backslashreplace") for part in reply[3:]]
+    locks = [part.decode(errors="backslashreplace") for part in reply[2]]
     lost = tuple(
         Lost(
             session_key=SessionKey(texts[at]),
@@ -194,4 +204,8 @@ def read_recovered(reply: Sequence[bytes]) -> Recovered:
         )
         for at in range(0, len(texts), 7)
     )
-    return Recovered(lost, handed=reply[1] == b"1", more=reply[0] == b"1")
+    lapsed = tuple(
+        LapsedLock(SessionId(session_id), token, SessionKey(session_key))
+        for session_id, token, session_key in zip(locks[::3], locks[1::3], locks[2::3], strict=True)
+    )
+    return Recovered(lost, handed=reply[1] == b"1", more=reply[0] == b"1", lapsed_locks=lapsed)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from redisstore.calls.call import (
     Ask,
@@ -22,9 +23,10 @@ from redisstore.calls.call import (
     Wait,
     checked_number,
     new_session_id,
+    one,
 )
 from redisstore.calls.counters import Counters, counter_args
-from redisstore.calls.leases import recover_lane, renewals
+from redisstore.calls.leases import Renewed, recover_lane, renewals
 from redisstore.calls.locks import lock_call, unlock_call
 from redisstore.calls.sessions import resolve_args, session_key_of
 from redisstore.calls.turn_replies import (
@@ -174,24 +176,22 @@ def _lock(
     while True:
         asked_at = clock()
         lock = lock_call(context, lease, limit=limit, revoked=revoked)
-        renewed, answer = yield Ask([*renewals(context, [lease]), lock])
-        lapses_at, locked = renewed[lease].lapses_at, renewed[lease].locked
-        if lapses_at is None or locked != lease:
-            yield Ask([unlock_call(context, lease.session_id, lease.session_key, lease.token)])
-            if lapses_at is None:
-                raise TurnLost(
-                    f"the turn lost {wanted.session_key} while it waited for its session"
-                )
-            # Its conversation has gone on under another id.
-            (again,) = yield Ask([_begin(context, wanted)])
-            if not isinstance(again, Running):
-                continue
-            if locked is None:
+        # The lock first: where one server has both, its clock has then gone past the fence.
+        answer, renewed = yield Ask([lock, *renewals(context, [lease])])
+        now = renewed[lease]
+        if now.lapses_at is None or now.locked != lease:
+            again = yield from _elsewhere(context, wanted, lease, now)
+            if now.locked is None and again is not None:
                 return again, asked_at
-            running, lease, revoked = again, locked, ""
+            if now.locked is not None and again is not None:
+                running, lease, revoked = again, now.locked, ""
             continue
         if isinstance(answer, Locked):
-            return replace(running, session_fence=answer.fence), asked_at
+            running = replace(running, session_fence=answer.fence)
+            if answer.fence > renewed[lease].clock and not _is_at_home(context, lease):
+                # The lane's own fences are smaller, by its clock: they have to go on from this.
+                yield Ask(renewals(context, [lease_of(wanted, running)]))
+            return running, asked_at
         if isinstance(answer, LockLapsed):
             # Its holder must be refused in its own partition before the lock is another's.
             yield from recover_lane(context, answer.session_key, answer.token, lease.session_id)
@@ -206,9 +206,32 @@ def _lock(
             yield Wait(home.wake(wanted.token), _wait(answer, patience))
 
 
+def _is_at_home(context: Context, lease: Lease) -> bool:
+    space = context.space
+    return space.home_of_id(lease.session_id) == space.partition_of(lease.session_key)
+
+
+def _elsewhere(
+    context: Context, wanted: Request, lease: Lease, now: Renewed
+) -> Generator[Ask, Any, Running | None]:
+    """Leave the line for a session id that the lane has gone on without, and see where it is now.
+
+    ``None``: it is to be asked once more. Raises ``TurnLost`` where the turn has no lane any more.
+    """
+    yield Ask([unlock_call(context, lease.session_id, lease.session_key, lease.token)])
+    if now.lapses_at is None:
+        raise TurnLost(f"the turn lost {wanted.session_key} while it waited for its session")
+    answer: Answer
+    (answer,) = yield Ask([_begin(context, wanted)])
+    return answer if isinstance(answer, Running) else None
+
+
 def lease_of(wanted: Request, running: Running) -> Lease:
     """Return what a turn has from its begin on."""
-    return Lease(wanted.session_key, wanted.token, running.fence, running.entry.session_id)
+    lock_fence = running.session_fence if running.session_fence != running.fence else 0
+    return Lease(
+        wanted.session_key, wanted.token, running.fence, running.entry.session_id, lock_fence
+    )
 
 
 def end(
@@ -230,8 +253,7 @@ def end(
         args,
         lambda reply: read_ended(lease.session_key, entry, reply),
     )
-    answers: list[Ended] = yield Ask([call])
-    (ended,) = answers
+    ended = yield from one(call)
     if ended.id_home:
         yield Ask([unlock_call(context, ended.session_id, lease.session_key, lease.token)])
     return ended
@@ -248,8 +270,7 @@ def give_up(
     home = context.space.partition_of(key)
     args = (wanted.token, wanted.message_id, context.keep_ms, reason, "1" if wake else "")
     call = Call("abandon_turn", (home.prefix, home.entry(key)), args, read_abandoned)
-    (abandoned,) = yield Ask([call])
+    abandoned = yield from one(call)
     if abandoned.id_home:
         yield Ask([unlock_call(context, abandoned.session_id, key, wanted.token)])
-    given_up: Abandoned = abandoned
-    return given_up
+    return abandoned

@@ -53,7 +53,7 @@ class AuditOperations(StoreBase):
         if context is None:
             return
         batch: list[bytes] = []
-        endings: set[str] = set()
+        endings: set[bytes] = set()
         for key in self._runner.scan(audit.pattern(context)):
             batch.append(key)
             endings |= audit.endings([key])
