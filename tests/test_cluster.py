@@ -15,8 +15,8 @@ from redisstore import SessionStore, StoreConfig, StoreUnavailable, TurnBusy
 from redisstore.keys import KeySpace, Partition
 from redisstore.scripts import library
 from tests.entries import DAY, NOW, aged, key, put, source
+from tests.script_calls import CALLS
 from tests.servers import BACKEND_NAMES, Cluster, Server, require, wait_until
-from tests.test_scripts import CALLS
 
 
 @pytest.fixture(params=BACKEND_NAMES, scope="module")

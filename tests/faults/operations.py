@@ -5,13 +5,12 @@ Each is written once, for `SessionStore`; `tests.faces` lets the asyncio store b
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 from redisstore import AsyncTurn, DuplicateMessage, SessionId, SessionKey, SessionStore
-from redisstore.keys import KeySpace
+from tests.faults.operation import Operation, each_of, every, reading, stored_and_counted
 from tests.processes.lanes import key_of, source_of, unused_since
 
 __all__ = ["LANES", "OPERATIONS", "OPERATIONS_THAT_WRITE", "Operation", "furnish"]
@@ -26,52 +25,11 @@ HANDLED = {"m-1": datetime(2100, 1, 1, tzinfo=UTC)}
 OLD, OLDER = unused_since("old", PAST), unused_since("older", PAST - DAY)
 
 
-@dataclass(frozen=True)
-class Operation:
-    """One call; `before` brings a furnished store into the state in which it has most to do."""
-
-    name: str
-    call: Callable[[SessionStore], object]
-    before: Callable[[SessionStore], object] = lambda _: None
-    streams: bool = False
-    """Whether the answer comes item by item."""
-    calls: Callable[[int], int] = lambda _: 1
-    """How many script calls it takes with so many partitions."""
-    writes: bool = True
-
-    def answer(self, store: SessionStore) -> object:
-        """Make the call and get its answer, whole."""
-        returned = self.call(store)
-        return list(cast("Iterator[object]", returned)) if self.streams else returned
-
-
 def furnish(store: SessionStore) -> None:
     """Give an empty store some sessions."""
     for name in LANES:
         store.get_or_create_session(source_of(name))
         store.update_session(key_of(name), 5, input_tokens=7)
-
-
-def _every(partitions: int) -> int:
-    return partitions
-
-
-def _each_of(*keys: SessionKey) -> Callable[[int], int]:
-    def spanned(partitions: int) -> int:
-        space = KeySpace("any", partitions)
-        return len({space.partition_of(key) for key in keys})
-
-    return spanned
-
-
-def _stored_and_counted(*keys: SessionKey) -> Callable[[int], int]:
-    """In several partitions it is asked what else is bound to the ids that were stored."""
-    stored = _each_of(*keys)
-    return lambda partitions: stored(partitions) + (partitions if partitions > 1 else 0)
-
-
-def _reading(name: str, call: Callable[[SessionStore], object], **more: Any) -> Operation:
-    return Operation(name, call, writes=False, **more)
 
 
 def _look_mark_bind(partitions: int) -> int:
@@ -129,8 +87,8 @@ _version = 2
 """Of each lane of a furnished store."""
 
 OPERATIONS: Sequence[Operation] = (
-    _reading("get_session", lambda s: s.get_session(KEY)),
-    _reading("get_session unknown", lambda s: s.get_session(key_of("none"))),
+    reading("get_session", lambda s: s.get_session(KEY)),
+    reading("get_session unknown", lambda s: s.get_session(key_of("none"))),
     Operation("get_or_create_session, new", lambda s: s.get_or_create_session(source_of("new"))),
     Operation("get_or_create_session, touched", lambda s: s.get_or_create_session(source_of("1"))),
     Operation(
@@ -206,8 +164,8 @@ OPERATIONS: Sequence[Operation] = (
         _mid_turn,
     ),
     Operation("take_message, known", lambda s: s.take_message(KEY, "m-1"), _handle),
-    _reading("handled_messages", lambda s: s.handled_messages(KEY), before=_handle),
-    _reading("list_turns", lambda s: s.list_turns(), streams=True, calls=_every),
+    reading("handled_messages", lambda s: s.handled_messages(KEY), before=_handle),
+    reading("list_turns", lambda s: s.list_turns(), streams=True, calls=every),
     Operation(
         "revoke_turn",
         lambda s: s.revoke_turn(KEY, _running["turn"].token),
@@ -218,12 +176,12 @@ OPERATIONS: Sequence[Operation] = (
         lambda s: s.revoke_turn(KEY, _running["turn"].token, handled=True),
         _mid_turn,
     ),
-    Operation("recover_turns", lambda s: s.recover_turns(), calls=_every),
+    Operation("recover_turns", lambda s: s.recover_turns(), calls=every),
     Operation(
         "set_model_override",
         lambda s: s.set_model_override(KEY, {"model": "m"}, if_version=_version),
     ),
-    _reading(
+    reading(
         "get_model_override",
         lambda s: s.get_model_override(KEY),
         before=lambda s: s.set_model_override(KEY, {"model": "m"}),
@@ -236,66 +194,66 @@ OPERATIONS: Sequence[Operation] = (
         "renew_holds",
         lambda s: s.renew_holds([(KEY, "p"), (OTHER, "q"), (key_of("none"), "r")]),
         _held,
-        calls=_each_of(KEY, OTHER, key_of("none")),
+        calls=each_of(KEY, OTHER, key_of("none")),
     ),
-    _reading("list_holds", lambda s: s.list_holds(KEY), before=_held),
-    _reading("list_sessions", lambda s: s.list_sessions(), streams=True, calls=_every),
-    _reading(
+    reading("list_holds", lambda s: s.list_holds(KEY), before=_held),
+    reading("list_sessions", lambda s: s.list_sessions(), streams=True, calls=every),
+    reading(
         "export_sessions",
         lambda s: s.export_sessions(),
         before=_handle,
         streams=True,
-        calls=lambda partitions: partitions + _each_of(*map(key_of, LANES))(partitions),
+        calls=lambda partitions: partitions + each_of(*map(key_of, LANES))(partitions),
     ),
-    _reading(
+    reading(
         "lookup_by_session_id",
         lambda s: s.lookup_by_session_id(ID),
         before=lambda s: s.switch_session(KEY, ID),
-        calls=_every,
+        calls=every,
     ),
-    _reading("count", lambda s: s.count(), calls=_every),
-    _reading("count_sessions", lambda s: s.count_sessions(), calls=_every),
-    _reading("has_any_sessions", lambda s: s.has_any_sessions(), calls=_every),
+    reading("count", lambda s: s.count(), calls=every),
+    reading("count_sessions", lambda s: s.count_sessions(), calls=every),
+    reading("has_any_sessions", lambda s: s.has_any_sessions(), calls=every),
     Operation(
-        "prune_old_entries", lambda s: s.prune_old_entries(before=PAST + DAY), _old, calls=_every
+        "prune_old_entries", lambda s: s.prune_old_entries(before=PAST + DAY), _old, calls=every
     ),
-    _reading(
+    reading(
         "prune_old_entries, dry_run",
         lambda s: s.prune_old_entries(before=PAST + DAY, dry_run=True),
         before=_old,
-        calls=_every,
+        calls=every,
     ),
     Operation(
         "suspend_recently_active",
         lambda s: s.suspend_recently_active(),
         calls=lambda partitions: 1 + partitions,
     ),
-    _reading(
+    reading(
         "events",
         lambda s: _kinds(s.events(since="oldest", wait=0)),
         streams=True,
         calls=lambda partitions: 2 * partitions,
     ),
-    _reading("event_groups", lambda s: s.event_groups(), calls=_every),
-    _reading("list_replicas", lambda s: s.list_replicas(), streams=True),
+    reading("event_groups", lambda s: s.event_groups(), calls=every),
+    reading("list_replicas", lambda s: s.list_replicas(), streams=True),
     Operation(
         "import_sessions",
         lambda s: s.import_sessions([OLD, OLDER]),
         streams=True,
-        calls=_stored_and_counted(OLD.session_key, OLDER.session_key),
+        calls=stored_and_counted(OLD.session_key, OLDER.session_key),
     ),
     Operation(
         "import_sessions, repeated",
         lambda s: s.import_sessions([OLD]),
         _old,
         streams=True,
-        calls=_stored_and_counted(OLD.session_key),
+        calls=stored_and_counted(OLD.session_key),
     ),
     Operation(
         "import_sessions, with what it has handled",
         lambda s: s.import_sessions([OLD], handled={OLD.session_key: HANDLED}),
         streams=True,
-        calls=lambda partitions: 1 + _stored_and_counted(OLD.session_key)(partitions),
+        calls=lambda partitions: 1 + stored_and_counted(OLD.session_key)(partitions),
     ),
 )
 """All but `audit`, `drop` and `list_servers`, which are not made of script calls alone."""
