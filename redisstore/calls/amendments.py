@@ -7,6 +7,7 @@ lock away again meanwhile can say so there.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,14 +18,14 @@ from typing import Any, Literal, TypeAlias, TypedDict
 from pydantic import ValidationError
 
 from redisstore.calls import sessions
-from redisstore.calls.call import Ask, Call, Conditions, Context, Lease, Steps
+from redisstore.calls.call import Ask, Call, Conditions, Context, Lease, Steps, one
 from redisstore.calls.counters import LONGEST_COST_STATUS, rule_args
 from redisstore.calls.leases import recover_lane
 from redisstore.calls.locks import lock_call, unlock_call
 from redisstore.calls.sharing import Bound, bind
 from redisstore.calls.turn_replies import Locked, LockLapsed
 from redisstore.entry import ModelOverride, SessionEntry
-from redisstore.errors import InvalidInput, TurnBusy
+from redisstore.errors import InvalidInput, StoreUnavailable, TurnBusy
 from redisstore.fields import encode_changes, flatten
 from redisstore.keys import SessionId, SessionKey
 from redisstore.text import checked_text
@@ -70,9 +71,17 @@ _Answer: TypeAlias = _Amended | Lease | Literal["share"]
 
 
 def amend(
-    context: Context, session_key: object, changes: Amendments, conditions: Conditions
+    context: Context,
+    session_key: object,
+    changes: Amendments,
+    conditions: Conditions,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Steps[SessionEntry | None]:
-    """Write fields; with another session id, whoever shares that is asked first."""
+    """Write fields; with another session id, whoever shares that is asked first.
+
+    Raises ``StoreUnavailable`` where the lock of that id is not to be had within the deadline, for
+    those who have it lapse again and again. Nothing was changed then.
+    """
     home, key = context.home(session_key)
     if not isinstance(changes, Mapping):
         raise InvalidInput("changes", f"must be a mapping, not {type(changes).__name__}")
@@ -95,7 +104,7 @@ def amend(
         return Call("amend_session", (home.prefix, home.entry(key)), args, decode)
 
     def binding(id_home: str) -> Steps[Bound]:
-        return _lock_and_amend(context, key, call(id_home), partial(call, id_home))
+        return _lock_and_amend(context, key, call(id_home), partial(call, id_home), clock)
 
     return bind(context, session_id or SessionId(""), binding)
 
@@ -105,16 +114,17 @@ def _lock_and_amend(
     session_key: SessionKey,
     first: Call[_Answer],
     locked_for: Callable[[str], Call[_Answer]],
+    clock: Callable[[], float],
 ) -> Steps[Bound]:
     locked: Lease | None = None
-    answer: _Answer
-    (answer,) = yield Ask([first])
+    until = clock() + context.config.deadline
+    answer = yield from one(first)
     while isinstance(answer, Lease):
         if locked is not None:
             yield Ask([unlock_call(context, locked.session_id, session_key, locked.token)])
-        yield from _lock(context, answer)
+        yield from _lock(context, answer, until, clock)
         locked = answer
-        (answer,) = yield Ask([locked_for(locked.token)])
+        answer = yield from one(locked_for(locked.token))
     if locked is not None and (isinstance(answer, str) or locked.token != answer.went_on):
         yield Ask([unlock_call(context, locked.session_id, session_key, locked.token)])
     if isinstance(answer, str):
@@ -124,17 +134,20 @@ def _lock_and_amend(
     return answer.entry
 
 
-def _lock(context: Context, lease: Lease) -> Steps[None]:
+def _lock(context: Context, lease: Lease, until: float, clock: Callable[[], float]) -> Steps[None]:
     """Give a turn the lock of the session id that it is to go on under."""
     revoked = ""
-    while True:
-        (answer,) = yield Ask([lock_call(context, lease, revoked=revoked)])
+    while clock() < until:
+        answer = yield from one(lock_call(context, lease, revoked=revoked))
         if isinstance(answer, Locked):
             return
         if not isinstance(answer, LockLapsed):
             raise TurnBusy(lease.session_key, answer.replica, answer.lapses_at)
         revoked = answer.token
         yield from recover_lane(context, answer.session_key, revoked, lease.session_id)
+    raise StoreUnavailable(
+        f"the lock of {lease.session_id} was not to be had within {context.config.deadline:g} s"
+    )
 
 
 def _checked(context: Context, changes: dict[str, Any]) -> SessionEntry:

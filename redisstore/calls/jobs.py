@@ -1,7 +1,11 @@
 """Maintenance jobs: every replica may do them, and one at a time does.
 
 A job is taken with a lease, done in steps, and given back. Who does it renews the lease between
-the steps, and begins no step that could outlast it: what is unsure belongs to the next.
+the steps, and begins none where less is left of it than a step may take: the deadline of a call, or
+half of the lease where that is shorter. What is unsure belongs to the next.
+
+A step that takes longer still may meet those of the next. It does no harm: each is a script that is
+right whoever else runs it. The lease saves work, and no more.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from redisstore.calls import leases, prune
-from redisstore.calls.call import Ask, Call, Context, Found, Steps, Wait, as_bool
+from redisstore.calls.call import Ask, Call, Context, Found, Steps, Wait, as_bool, one
 
 _PAUSE_AFTER_FAILURE = 10.0
 _log = logging.getLogger(__name__)
@@ -84,8 +88,7 @@ class Worker:
         """
         token = f"{context.process}/{self._number}"
         asked_at = self._clock()
-        offers: list[Offer] = yield Ask([take(context, self.job, token)])
-        (offer,) = offers
+        offer = yield from one(take(context, self.job, token))
         if not offer.taken:
             # Whoever has it may well finish or die before its lease is over.
             return jittered(min(offer.seconds, self.job.interval))
@@ -117,7 +120,7 @@ class Worker:
         if self._sure_until - asked_at < 2 / 3 * ttl:
             (kept,) = yield Ask([renew(context, self.job, token)])
             self._sure_until = asked_at + ttl if kept else 0.0
-        # A step takes as long as its calls may be repeated.
+        # A step takes as long as its calls may be repeated; a lease may be shorter than that.
         longest_step = min(context.config.deadline, ttl / 2)
         return self._clock() + longest_step < self._sure_until
 
