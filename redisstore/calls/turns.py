@@ -226,21 +226,6 @@ def _elsewhere(
     return answer if isinstance(answer, Running) else None
 
 
-def _elsewhere(
-    context: Context, wanted: Request, lease: Lease, now: Renewed
-) -> Generator[Ask, Any, Running | None]:
-    """Leave the line for a session id that the lane has gone on without, and see where it is now.
-
-    ``None``: it is to be asked once more. Raises ``TurnLost`` where the turn has no lane any more.
-    """
-    yield Ask([unlock_call(context, lease.session_id, lease.session_key, lease.token)])
-    if now.lapses_at is None:
-        raise TurnLost(f"the turn lost {wanted.session_key} while it waited for its session")
-    answer: Answer
-    (answer,) = yield Ask([_begin(context, wanted)])
-    return answer if isinstance(answer, Running) else None
-
-
 def lease_of(wanted: Request, running: Running) -> Lease:
     """Return what a turn has from its begin on."""
     lock_fence = running.session_fence if running.session_fence != running.fence else 0
