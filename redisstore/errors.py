@@ -13,6 +13,7 @@ RedisStoreError
 ├── DuplicateMessage     the message was handled, or is being handled
 ├── TurnBusy             another turn has the session, and this one can't or won't wait longer
 ├── TurnLost             the turn no longer has its session: its lease lapsed, or was taken away
+├── StoreInUse           the store can't be dropped: replicas are alive, or turns run
 ├── ReplicaDraining      this store begins no more turns, it is shutting down
 └── InvalidInput         a bad argument, named; nothing of the call was done (a ``ValueError`` too)
     └── EntryTooLarge    a key, a value or a whole entry is over its limit
@@ -36,6 +37,7 @@ __all__ = [
     "StaleWrite",
     "StoreClosed",
     "StoreFull",
+    "StoreInUse",
     "StoreRefused",
     "StoreUnavailable",
     "TurnBusy",
@@ -162,6 +164,10 @@ class TurnLost(RedisStoreError):
 
 class ReplicaDraining(RedisStoreError):
     """The store was told to ``drain`` and begins no more turns. Another replica may."""
+
+
+class StoreInUse(RedisStoreError):
+    """A store was not dropped, or not to the end: replicas are alive, turns run, or keys come."""
 
 
 class InvalidInput(RedisStoreError, ValueError):

@@ -10,6 +10,7 @@ from redisstore import SessionId, SessionKey, StoreConfig
 from redisstore.calls import (
     amendments,
     audit,
+    dropping,
     event_groups,
     events,
     expiry,
@@ -72,6 +73,7 @@ CALLS: dict[str, Callable[[], Call[Any]]] = {
     "clear_resume_pending": lambda: sessions.clear_resume_pending(CONTEXT, KEY, ANY),
     "count_sessions": lambda: listing.counts(CONTEXT)[0],
     "delete_session": lambda: sessions.delete(CONTEXT, KEY, ANY),
+    "drop_keys": lambda: asked(dropping.removals(CONTEXT, [b"{redisstore}:op:t"])),
     "end_turn": lambda: asked(turns.end(CONTEXT, LEASE, 1, Counters(input_tokens=1))),
     "finish_expired": lambda: expiry.finish(CONTEXT, CLAIM, "done"),
     "finish_job": lambda: jobs.finish(CONTEXT, jobs.JOBS[0], "by-hand/0/1", done=True),

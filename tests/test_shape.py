@@ -198,6 +198,7 @@ def test_the_public_names_are_these() -> None:
         "StoreClosed",
         "StoreConfig",
         "StoreFull",
+        "StoreInUse",
         "StoreRefused",
         "StoreUnavailable",
         "Turn",

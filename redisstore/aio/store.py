@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from redisstore.aio.audits import AuditOperations
+from redisstore.aio.drops import DropOperations
 from redisstore.aio.events import EventOperations
 from redisstore.aio.holds import HoldOperations
 from redisstore.aio.replicas import ReplicaOperations
@@ -17,6 +18,7 @@ class AsyncSessionStore(
     HoldOperations,
     EventOperations,
     AuditOperations,
+    DropOperations,
 ):
     """The sessions of a gateway, shared by all its replicas. For one event loop.
 

@@ -10,6 +10,7 @@ import typer
 from redisstore.cli import (
     demo,
     doctor,
+    drop,
     events,
     maintenance,
     replicas,
@@ -65,6 +66,7 @@ app.command("watch")(events.watch)
 app.command("suspend")(sessions.suspend)
 app.command("reset")(sessions.reset)
 app.command("delete")(sessions.delete)
+app.command("drop")(drop.drop)
 app.command("import")(transfer.import_sessions)
 app.command("verify")(transfer.verify_sessions)
 app.command("export")(transfer.export_sessions)

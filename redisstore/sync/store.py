@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from redisstore.sync.audits import AuditOperations
+from redisstore.sync.drops import DropOperations
 from redisstore.sync.events import EventOperations
 from redisstore.sync.holds import HoldOperations
 from redisstore.sync.replicas import ReplicaOperations
@@ -17,6 +18,7 @@ class SessionStore(
     HoldOperations,
     EventOperations,
     AuditOperations,
+    DropOperations,
 ):
     """The sessions of a gateway, shared by all its replicas. Thread-safe.
 

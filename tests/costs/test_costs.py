@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 NOT_COUNTED = {
     "close": "sends nothing",
     "from_url": "sends nothing by itself",
+    "drop": "as many calls as there are keys, by SCAN; nobody waits for it",
     "list_servers": "INFO, whose length is the server's matter",
 }
 GET = "get_session"
