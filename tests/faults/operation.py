@@ -44,9 +44,9 @@ def each_of(*keys: SessionKey) -> Callable[[int], int]:
 
 
 def stored_and_counted(*keys: SessionKey) -> Callable[[int], int]:
-    """In several partitions it is asked what else is bound to the ids that were stored."""
+    """In several partitions it is asked, before and after, what else is bound to the ids."""
     stored = each_of(*keys)
-    return lambda partitions: stored(partitions) + (partitions if partitions > 1 else 0)
+    return lambda partitions: stored(partitions) + (2 * partitions if partitions > 1 else 0)
 
 
 def reading(name: str, call: Callable[[SessionStore], object], **more: Any) -> Operation:
