@@ -214,6 +214,19 @@ def test_the_others_are_done(
     assert operation(three, to_one) >= OTHERS
 
 
+@pytest.mark.parametrize("score", [float("inf"), float("-inf"), 2.0**60, 1.5])
+def test_a_score_beyond_all_times_hides_nothing(three: Three, score: float) -> None:
+    for index, member in (("turns", BOB), ("active", BOB), ("updated_at", BOB), ("replicas", "x")):
+        three.raw.zadd(PREFIX + index, {member: score})
+    three.raw.zadd(f"{PREFIX}holds:{BOB}", {"p": score})
+    store = three.store
+    assert {turn.session_key for turn in store.list_turns()} == {BOB, *OTHERS}
+    assert {entry.session_key for entry in store.list_sessions()} == {BOB, *OTHERS}
+    assert [replica.name for replica in store.list_replicas()] == ["x"]
+    assert set(store.list_holds(BOB)) == ({"p"} if score > 2 else set())
+    assert store.count().sessions == 3
+
+
 def test_a_replica_that_is_damaged_hides_no_other(three: Three) -> None:
     presence = Presence()
     three.store._complete(lambda context: presence.beat(context, (1, 2), "up"))

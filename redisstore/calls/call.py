@@ -13,7 +13,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from redisstore.config import StoreConfig
 from redisstore.errors import InvalidInput, shown
-from redisstore.fields import LARGEST_NUMBER, from_ms
+from redisstore.fields import LARGEST_NUMBER, from_ms, to_ms
 from redisstore.keys import KeySpace, Partition, SessionId, SessionKey
 from redisstore.scripts import Library
 from redisstore.text import checked_text
@@ -23,6 +23,7 @@ ItemT = TypeVar("ItemT")
 Arg: TypeAlias = str | bytes | int
 _MOST_DIGITS = 16
 """Of a number up to 2^53, as the scripts count."""
+_LAST_MS = to_ms(datetime.max.replace(tzinfo=UTC))
 _NOT_IN_A_TOKEN = re.compile(r"[^!-.0-~]+")
 
 
@@ -243,3 +244,8 @@ def as_moment(text: str) -> datetime | None:
         return None if ms is None else from_ms(ms)
     except OverflowError:
         return None
+
+
+def as_time(score: bytes) -> datetime:
+    """Read when (ms) an index has something; what lies beyond all times, by hand, as the last."""
+    return from_ms(int(min(max(float(score), 0.0), _LAST_MS)))

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from redisstore.calls.call import Arg, Call, Context, as_bool, as_text, checked_number, new_token
+from redisstore.calls.call import (
+    Arg,
+    Call,
+    Context,
+    as_bool,
+    as_text,
+    as_time,
+    checked_number,
+    new_token,
+)
 from redisstore.config import LONGEST_HOLD_TTL
 from redisstore.errors import CorruptEntry, NoSuchSession
 from redisstore.fields import from_ms
@@ -82,7 +91,7 @@ def listed(context: Context, session_key: object) -> Call[Mapping[str, datetime]
 
     def decode(reply: Sequence[bytes]) -> Mapping[str, datetime]:
         return {
-            as_text(process_id): from_ms(int(float(lapses)))
+            as_text(process_id): as_time(lapses)
             for process_id, lapses in zip(reply[::2], reply[1::2], strict=True)
         }
 

@@ -19,11 +19,12 @@ from redisstore.calls.call import (
     Sweep,
     as_labelled,
     as_text,
+    as_time,
     checked_number,
 )
 from redisstore.entry import SessionEntry
 from redisstore.errors import CorruptEntry, InvalidInput, shown
-from redisstore.fields import LARGEST_NUMBER, decode_entry, from_ms
+from redisstore.fields import LARGEST_NUMBER, decode_entry
 from redisstore.keys import Partition, SessionKey
 
 Only: TypeAlias = Literal["suspended", "resume_pending", "active"]
@@ -79,7 +80,7 @@ def _decode_counts(reply: Sequence[bytes]) -> Counts:
     labelled = as_labelled(reply)
 
     def moment(name: str) -> datetime | None:
-        return from_ms(int(float(labelled[name]))) if labelled[name] else None
+        return as_time(labelled[name]) if labelled[name] else None
 
     return Counts(
         sessions=int(labelled["sessions"]),

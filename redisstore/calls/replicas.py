@@ -22,9 +22,9 @@ from redisstore.calls.call import (
     as_labelled,
     as_moment,
     as_text,
+    as_time,
     as_whole,
 )
-from redisstore.fields import from_ms
 
 ReplicaState: TypeAlias = Literal["up", "draining"]
 
@@ -148,7 +148,7 @@ def _replica(name: bytes, lapses: bytes, status: bytes, flat: Sequence[bytes]) -
         incarnation=fields.get("incarnation", ""),
         started_at=as_moment(fields.get("started_at", "")),
         beat_at=as_moment(fields.get("beat_at", "")),
-        lapses_at=from_ms(int(lapses)),
+        lapses_at=as_time(lapses),
         alive=status == b"alive",
         state="draining" if fields.get("state") == "draining" else "up",
         host=fields.get("host", ""),

@@ -16,10 +16,10 @@ from redisstore.calls.call import (
     as_labelled,
     as_moment,
     as_text,
+    as_time,
     as_whole,
 )
 from redisstore.config import FURTHEST_LEASE
-from redisstore.fields import from_ms
 from redisstore.keys import Partition, SessionKey
 
 _PAGE = 100
@@ -82,7 +82,7 @@ def _turn(
     now: int, session_key: bytes, lapses: bytes, waiting: bytes, flat: Sequence[bytes]
 ) -> RunningTurn:
     fields = {name: as_text(value) for name, value in as_labelled(flat).items()}
-    lapses_in = (int(lapses) - now) / 1000
+    lapses_in = (float(lapses) - now) / 1000
     return RunningTurn(
         session_key=SessionKey(as_text(session_key)),
         replica=fields.get("replica", ""),
@@ -91,7 +91,7 @@ def _turn(
         session_id=fields.get("session_id", ""),
         message_id=fields.get("message_id") or None,
         began_at=as_moment(fields.get("began_at", "")),
-        lapses_at=from_ms(int(lapses)),
+        lapses_at=as_time(lapses),
         lapses_in=lapses_in,
         lapsed=not 0 < lapses_in <= FURTHEST_LEASE,
         waiting=int(waiting),
