@@ -198,3 +198,33 @@ async def test_who_reads_events_as_the_store_is_closed_comes_to_their_end(
     await store.close()
     async with asyncio.timeout(60):
         assert await reading == ["created"]
+
+
+def test_the_heart_of_threads_stops_with_its_store(
+    config: StoreConfig, other: SessionStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = SessionStore.from_url(config=config.model_copy(update={"heartbeat_ttl": 1}))
+    maintenance = store.maintenance()
+    maintenance.start()
+    wait_until(lambda: [one.name for one in other.list_replicas()] == [config.replica])
+    store.close()
+    wait_until(lambda: not maintenance._heart._thread.is_alive())
+    assert "heartbeat" not in caplog.text
+    maintenance.stop()
+
+
+async def test_the_heart_of_tasks_stops_with_its_store(
+    config: StoreConfig, other: SessionStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = AsyncSessionStore.from_url(config=config.model_copy(update={"heartbeat_ttl": 1}))
+    maintenance = store.maintenance()
+    maintenance.start()
+    await asyncio.to_thread(
+        wait_until, lambda: [one.name for one in other.list_replicas()] == [config.replica]
+    )
+    await store.close()
+    heart: Any = maintenance._heart._task
+    async with asyncio.timeout(60):
+        await heart
+    assert "heartbeat" not in caplog.text
+    await maintenance.stop()

@@ -65,7 +65,7 @@ def exit_code(child: Callable[[], bool]) -> int | None:
 
     try:
         wait_until(has_ended, timeout=20)
-    except AssertionError:
+    except TimeoutError:
         os.kill(pid, 9)
         os.waitpid(pid, 0)
     return ended[0] if ended else None

@@ -20,7 +20,7 @@ from redisstore.calls.call import one
 from redisstore.calls.expiry import Claim, ClaimName, ExpiredSession, Outcome
 from redisstore.calls.jobs import JOBS, Worker, jittered
 from redisstore.config import StoreConfig
-from redisstore.errors import RedisStoreError
+from redisstore.errors import RedisStoreError, StoreClosed
 from redisstore.sync.maintenance import SOONEST_BEAT
 
 AsyncOnExpired: TypeAlias = Callable[[ExpiredSession], Awaitable[object]]
@@ -178,6 +178,8 @@ class _Loop:
         while not self._stopped.is_set():
             try:
                 pause = await self._step()
+            except StoreClosed:
+                return
             except RedisStoreError as failure:
                 _log.warning("maintenance (%s) goes on later: %s", self._name, failure)
                 pause = self._pause_after_failure

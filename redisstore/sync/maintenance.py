@@ -16,7 +16,7 @@ from redisstore.calls.call import one
 from redisstore.calls.expiry import Claim, ClaimName, ExpiredSession, Outcome
 from redisstore.calls.jobs import JOBS, Worker, jittered
 from redisstore.config import StoreConfig
-from redisstore.errors import RedisStoreError
+from redisstore.errors import RedisStoreError, StoreClosed
 from redisstore.sync.base import Complete
 from redisstore.sync.keeper import Keeper
 from redisstore.sync.turn_register import TurnRegister
@@ -162,6 +162,8 @@ class _Loop:
         while not self._stopped.wait(pause):
             try:
                 pause = self._step()
+            except StoreClosed:
+                return
             except RedisStoreError as failure:
                 _log.warning("maintenance (%s) goes on later: %s", self._name, failure)
                 pause = self._pause_after_failure

@@ -8,6 +8,7 @@ final: what comes later, and what waits or would be tried again then, ends with 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -75,11 +76,13 @@ class Runner:
                 keys = [call.keys[0] for call in calls]
                 execute_all(self.connection.client, commands, keys, replies)
         except Exception as error:  # noqa: BLE001 - raised again where it is no failure
-            self._raise_if_final(error, calls[0].keys[0])
+            self._raise_if_final(error, calls[0].keys[0], attempts)
             tell_repeated(error)
         # A call that failed in the crowd is run again by itself, within what is left of the time.
         return [
-            self._run(call, attempts) if isinstance(reply, Exception) else call.decode(reply)
+            self._run_again(call, attempts, reply)
+            if isinstance(reply, Exception)
+            else call.decode(reply)
             for call, reply in zip(calls, replies, strict=True)
         ]
 
@@ -204,7 +207,11 @@ class Runner:
         self._disconnect()
 
     def _disconnect(self) -> None:
-        if self.connection.owned:
+        if not self.connection.owned:
+            return
+        # A connection of fakeredis can't be cut during a call: then whoever called does it.
+        cut_in_a_call = () if self.connection.knows_shebang else (ValueError,)
+        with contextlib.suppress(*cut_in_a_call):
             self.connection.client.close()
 
     def _send(self, call: Call[Any]) -> Any:  # noqa: ANN401 - what a script may reply
@@ -239,11 +246,15 @@ class Runner:
             self._disconnect()  # this may have come to a connection after the others were closed
         return call.decode(reply)
 
+    def _run_again(self, call: Call[T], attempts: Attempts, failure: Exception) -> T:
+        attempts.take_failed(failure)
+        return self._run(call, attempts)
+
     def _reply(self, call: Call[Any], attempts: Attempts) -> Any:  # noqa: ANN401 - likewise
         try:
             return self._send(call)
         except Exception as error:  # noqa: BLE001 - raised again where it is no failure
-            self._raise_if_final(error, call.keys[0])
+            self._raise_if_final(error, call.keys[0], attempts)
             failure = error
         return self._repeat(lambda: self._send(call), call.keys[0], attempts, failure)
 
@@ -264,13 +275,13 @@ class Runner:
                     self.connection.revive(attempts.left())
                 return send()
             except Exception as error:  # noqa: BLE001 - raised again where it is no failure
-                self._raise_if_final(error, key)
+                self._raise_if_final(error, key, attempts)
                 failure = error
         raise attempts.exhausted(self.connection.label, failure) from failure
 
-    def _raise_if_final(self, error: Exception, key: str) -> None:
+    def _raise_if_final(self, error: Exception, key: str, attempts: Attempts) -> None:
         if isinstance(error, FAILURES):
-            raise_if_final(error, key)
+            raise_if_final(error, key, attempts)
         if self._closed:
             # Whatever redis-py makes of a connection that is cut under its hands.
             self._disconnect()

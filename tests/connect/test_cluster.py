@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -10,10 +14,13 @@ from redis import exceptions as rx
 
 from redisstore.connect import connect, connect_async
 from redisstore.errors import StoreRefused, StoreUnavailable
-from tests.connect.connections import config
+from tests.connect.connections import config, of
 from tests.connect.crowd import check_that_tasks_wait, check_that_threads_wait
 from tests.connect.login import QUOTED
-from tests.servers import Cluster, Server
+from tests.servers import HOST, Cluster, Server
+
+HANG_GUARD = 3
+"""How many deadlines a call may take before it counts as hung; machines are busy at times."""
 
 
 async def test_a_cluster_is_followed(cluster: Cluster) -> None:
@@ -107,3 +114,35 @@ def test_a_cluster_that_is_away_for_a_moment_is_waited_for(server: Server) -> No
             connecting.result(0.1)
         node.start()
         connecting.result().client.close()
+
+
+@pytest.fixture
+def deaf() -> Iterator[str]:
+    """The URL of a Cluster whose five nodes accept connections, and never answer."""
+    with ExitStack() as stack:
+        nodes = [stack.enter_context(socket.create_server((HOST, 0))) for _ in range(5)]
+        yield "redis+cluster://" + ",".join(f"{HOST}:{one.getsockname()[1]}" for one in nodes)
+
+
+def test_threads_wait_for_a_cluster_that_does_not_answer_until_the_deadline(deaf: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(StoreUnavailable, match=r"did not answer within 0\.5 s"):
+        connect(config(deaf, deadline=0.5, socket_timeout=0.5))
+    assert time.monotonic() - began < HANG_GUARD * 0.5
+
+
+async def test_tasks_wait_for_a_cluster_that_does_not_answer_until_the_deadline(deaf: str) -> None:
+    async with of(deaf, deadline=0.5, socket_timeout=0.5) as store:
+        for ask in (store.has_any_sessions, store.count_sessions):
+            began = time.monotonic()
+            with pytest.raises(StoreUnavailable, match=r"did not answer within 0\.5 s"):
+                await ask()
+            assert time.monotonic() - began < HANG_GUARD * 0.5
+
+
+def test_one_node_that_answers_is_enough(cluster: Cluster, deaf: str) -> None:
+    node = cluster.nodes[0].port
+    made = connect(config(f"{deaf},{HOST}:{node}", deadline=3.0, socket_timeout=0.5))
+    client: Any = made.client
+    assert client.set("key", 1)
+    client.close()

@@ -76,6 +76,28 @@ def test_a_connection_that_another_call_has_closed_is_a_lost_one(
     assert closed
 
 
+def test_a_fault_of_the_program_is_not_taken_for_a_lost_connection(
+    server: Server,
+    opened: Callable[[StoreConfig], SessionStore],
+    configured: Callable[..., StoreConfig],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = opened(configured(server.url(), partitions=2))
+    assert store.count_sessions() == 0
+
+    def misspelled(*_: object) -> None:
+        server.misspelled  # type: ignore[attr-defined]  # noqa: B018 - that is the fault
+
+    for connection in (AbstractConnection, redis.connection.AbstractConnection):
+        monkeypatch.setattr(connection, "pack_commands", misspelled)
+    monkeypatch.setattr("redisstore.connect.exchange.packed", misspelled)
+    monkeypatch.setattr("redisstore.connect.line.packed", misspelled)
+    with pytest.raises(AttributeError, match="misspelled"):
+        store.count_sessions()
+    monkeypatch.undo()
+    assert store.count_sessions() == 0
+
+
 def test_every_call_of_threads_to_a_hung_server_ends_and_the_store_recovers(
     proxy: FaultyProxy, configured: Callable[..., StoreConfig]
 ) -> None:
