@@ -60,7 +60,10 @@ class StoreUnavailable(RedisStoreError):
 
 
 class StoreFull(StoreUnavailable):
-    """Redis refuses writes because ``maxmemory`` is reached. Nothing of the call was applied."""
+    """Redis refuses writes because ``maxmemory`` is reached. Nothing of the call was applied.
+
+    Where a reply was lost before, so that this is not known, ``StoreUnavailable`` is raised.
+    """
 
 
 class StoreRefused(RedisStoreError):

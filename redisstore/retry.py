@@ -70,10 +70,21 @@ def translated(error: Exception, key: str) -> RedisStoreError | None:
     return from_script(text) or StoreRefused(f"Redis refused: {text}")
 
 
-def raise_if_final(error: Exception, key: str) -> None:
-    """Raise what an error of redis-py means, unless another attempt makes sense after it."""
-    if final := translated(error, key):
+def raise_if_final(error: Exception, key: str, attempts: Attempts | None = None) -> None:
+    """Raise what an error of redis-py means, unless another attempt makes sense after it.
+
+    ``attempts``: those that it is one of. ``StoreFull`` says that nothing was applied, which is not
+    known where a reply was lost before.
+    """
+    final = translated(error, key)
+    if isinstance(final, StoreFull) and attempts is not None and attempts.unsure:
+        final = StoreUnavailable(
+            f"an attempt may have been applied, then its reply was lost. {final}"
+        )
+    if final is not None:
         raise final from error
+    if attempts is not None:
+        attempts.take_failed(error)
 
 
 def tell_repeated(failure: Exception) -> None:
@@ -88,9 +99,11 @@ class Attempts:
     another only if it can end before the deadline when the server hangs (``attempt_time``).
     """
 
-    __slots__ = ("_attempt_time", "_began", "_deadline")
+    __slots__ = ("_attempt_time", "_began", "_deadline", "unsure")
 
     def __init__(self, deadline: float, attempt_time: float) -> None:
+        self.unsure = False
+        """Whether one was sent and not answered, so that it may have been applied."""
         self._began = time.monotonic()
         self._deadline = deadline
         self._attempt_time = attempt_time
@@ -109,6 +122,10 @@ class Attempts:
                 return
             yield wait
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def take_failed(self, error: Exception) -> None:
+        """Take in what one has failed by, and that another follows."""
+        self.unsure = self.unsure or not isinstance(error, rx.ResponseError)
 
     def left(self) -> float:
         """Return the seconds until the deadline."""

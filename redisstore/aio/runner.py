@@ -67,17 +67,18 @@ class AsyncRunner:
             async with asyncio.timeout(self._config.socket_timeout):
                 replies = await execute_all_async(self.connection.client, commands)
         except _FAILURES as error:
-            await self._raise_if_final(error, calls[0].keys[0])
+            await self._raise_if_final(error, calls[0].keys[0], attempts)
             tell_repeated(error)
         # A call that failed in the crowd is run again by itself, within what is left of the time.
         return [
-            await self._run_again(call, attempts)
+            await self._run_again(call, attempts, reply)
             if isinstance(reply, Exception)
             else call.decode(reply)
             for call, reply in zip(calls, replies, strict=True)
         ]
 
-    async def _run_again(self, call: Call[T], attempts: Attempts) -> T:
+    async def _run_again(self, call: Call[T], attempts: Attempts, failure: Exception) -> T:
+        attempts.take_failed(failure)
         try:
             async with asyncio.timeout(attempts.left()):
                 return await self._run(call, attempts)
@@ -247,7 +248,7 @@ class AsyncRunner:
             try:
                 return await self._by_line(self._lines.execute_command, call, attempts)
             except FAILURES as error:
-                await self._raise_if_final(error, call.keys[0])
+                await self._raise_if_final(error, call.keys[0], attempts)
                 failure = error
         send = partial(self._send, call, self._execute)
         return await self._repeat(send, call.keys[0], attempts, failure)
@@ -281,7 +282,7 @@ class AsyncRunner:
                         await asyncio.to_thread(self.connection.revive, attempts.left())
                     reply = await heeding(send())
             except _FAILURES as error:
-                await self._raise_if_final(error, key)
+                await self._raise_if_final(error, key, attempts)
                 failure = error
             else:
                 if self._closed.is_set():
@@ -289,9 +290,9 @@ class AsyncRunner:
                 return reply
         raise attempts.exhausted(self.connection.label, failure) from failure
 
-    async def _raise_if_final(self, error: Exception, key: str) -> None:
+    async def _raise_if_final(self, error: Exception, key: str, of: Attempts | None = None) -> None:
         if isinstance(error, FAILURES):
-            raise_if_final(error, key)
+            raise_if_final(error, key, of)
         if self._closed.is_set():
             await self._disconnect()
             raise StoreClosed from error

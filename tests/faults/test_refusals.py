@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from redisstore import SessionStore, StoreFull, StoreRefused, StoreUnavailable
+from redisstore import Counters, SessionStore, StoreFull, StoreRefused, StoreUnavailable
+from redisstore.calls import sessions
+from redisstore.calls.call import Conditions
 from tests.processes.lanes import key_of, source_of, unused_since
-from tests.servers import Server, wait_until
+from tests.servers import FaultyProxy, Server, wait_until
 
 from .operations import PAST, furnish
 
@@ -76,6 +78,44 @@ def test_a_full_server_takes_no_writes(
     ):
         with pytest.raises(StoreFull):
             write()
+
+
+def update(store: Any) -> None:
+    store.update_session(KEY, output_tokens=7)
+
+
+def update_two(store: Any) -> None:
+    """Two calls in one pipeline, as no operation asks for now."""
+    counted: Counters = {"output_tokens": 7}
+    keys = [key_of("1"), key_of("2")]
+    store._run_all(lambda c: [sessions.update(c, k, None, counted, Conditions()) for k in keys])
+
+
+@pytest.mark.parametrize("write", [update, update_two])
+def test_a_server_that_is_full_after_a_reply_was_lost_does_not_say_that_nothing_was_done(
+    server: Server,
+    proxy: FaultyProxy,
+    opened: Callable[[StoreConfig], SessionStore],
+    configured: Callable[..., StoreConfig],
+    monkeypatch: pytest.MonkeyPatch,
+    write: Callable[[SessionStore], None],
+) -> None:
+    store = opened(configured(proxy.url()))
+    furnish(store)
+
+    def fill(*_: object) -> None:
+        server.ask("CONFIG", "SET", "maxmemory", "1mb")
+
+    monkeypatch.setattr("redisstore.retry._log.debug", fill)
+    proxy.drop_replies(1)
+    try:
+        with pytest.raises(StoreUnavailable, match="may have been applied") as refused:
+            write(store)
+        assert not isinstance(refused.value, StoreFull)
+        with pytest.raises(StoreFull):
+            write(store)
+    finally:
+        server.ask("CONFIG", "SET", "maxmemory", 0)
 
 
 def test_a_full_server_still_renews_holds(
