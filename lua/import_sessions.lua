@@ -212,14 +212,10 @@ local fault = damaged_index(updated_at_index, expiry_index, prefix .. 'turns', p
 if fault then
   return fault
 end
-
 -- All is read before the first write: a read that the server refuses leaves everything as it was.
 local rows, verdicts, planned = {}, {}, {}
--- What is stored of a session, or planned for it by a row before; nothing where it is damaged.
+-- What is stored of a session; nothing where it is damaged.
 local function stored_of(session_key)
-  if planned[session_key] then
-    return planned[session_key]
-  end
   local entry_key = prefix .. 'entry:' .. session_key
   local stored = attempt('HMGET', entry_key, 'updated_at', 'version', 'session_id')
   if stored[1] == false and not stored[3] then
@@ -236,7 +232,6 @@ local function parts_of(flat)
   end
   return parts
 end
-
 local at = rules_at + 3 * rule_count
 while at <= #ARGV do
   local fields, flat = {}, { unpack(ARGV, at + 2, at + 1 + 2 * ARGV[at + 1]) }
@@ -248,7 +243,7 @@ while at <= #ARGV do
   if fault then
     return fault
   end
-  local updated_at, stored = tonumber(fields.updated_at), stored_of(row.session_key)
+  local updated_at, stored = tonumber(fields.updated_at), planned[row.session_key] or stored_of(row.session_key)
   local verdict = updated_at > now + TEN_YEARS_MS and 'future' or not stored and 'damaged'
     or stored.updated_at >= updated_at and 'kept' or stored.session_id and 'updated' or 'created'
   if verdict == 'created' or verdict == 'updated' then
@@ -269,10 +264,6 @@ for _, row in ipairs(rows) do
   local entry_key, fields = prefix .. 'entry:' .. row.session_key, row.fields
   if row.bound_to then
     attempt('HDEL', ids_of(row.bound_to), row.session_key)
-    redis.call('HDEL', entry_key, unpack(KNOWN_FIELDS))
-    if #row.parts > 0 then
-      redis.call('HDEL', entry_key, unpack(row.parts))
-    end
   end
   redis.call('HSET', ids_of(fields.session_id), row.session_key, fields.session_id)
   redis.call('ZADD', updated_at_index, fields.updated_at, row.session_key)
@@ -283,6 +274,15 @@ for _, row in ipairs(rows) do
     redis.call('ZREM', expiry_index, row.session_key)
   end
   redis.call('HSET', entry_key, 'version', whole(row.version), unpack(row.flat))
+  if row.bound_to then
+    -- What the row has not goes after all else is there: whatever ends the script, there is a whole entry.
+    local gone = {}
+    for i = 1, #KNOWN_FIELDS + #row.parts do
+      local name = KNOWN_FIELDS[i] or row.parts[i - #KNOWN_FIELDS]
+      gone[#gone + 1] = not fields[name] and name ~= 'version' and name or nil
+    end
+    redis.call('HDEL', entry_key, unpack(gone))
+  end
 end
 -- Who shares an id now is seen when all rows are bound. Several partitions can't see it: there the rows say so themselves.
 local shared = {}

@@ -13,6 +13,7 @@ import pytest
 
 from redisstore import RedisStoreError, SessionStore, StoreConfig, StoreRefused
 from tests.commands import ROOT
+from tests.entries import DAY, aged
 from tests.faults.operations import OPERATIONS, Operation, furnish
 from tests.permissions.documented import introduce, login, permissions_of, refused
 from tests.servers import BACKEND_NAMES
@@ -78,3 +79,35 @@ def _attempted(operation: Operation, store: SessionStore) -> bool:
     except RedisStoreError:
         return False
     return False
+
+
+@pytest.mark.parametrize("backend", BACKEND_NAMES)
+def test_an_import_over_a_session_leaves_it_whole(places: Places, backend: str) -> None:
+    """Whichever permission is missing: to read, or to write, in the middle of it."""
+    place = places.get(f"{backend}/1")
+    permissions = permissions_of("gateway")
+    url = login(place.url, permissions, "gateway")
+    introduce(place.nodes, "gateway", permissions)
+    older = aged("ada", 2 * DAY, display_name="x" * 200, chat_topic="old")
+    newer = aged("ada", DAY, total_tokens=7)
+    told = 0
+    with (
+        SessionStore.from_url(config=StoreConfig(url=place.url, replica="r")) as able,
+        SessionStore.from_url(config=StoreConfig(url=url, replica="r")) as limited,
+    ):
+        limited.layout()
+        for missing in [one for one in permissions if one.startswith("+")]:
+            place.clear()
+            assert [verdict for _, verdict in able.import_sessions([older])] == ["created"]
+            introduce(place.nodes, "gateway", [one for one in permissions if one != missing])
+            try:
+                assert [verdict for _, verdict in limited.import_sessions([newer])] == ["updated"]
+            except StoreRefused:
+                told += 1
+            stored = able.get_session(older.session_key)
+            assert stored is not None, missing
+            assert (stored.display_name, stored.total_tokens) in {
+                (older.display_name, 0),
+                (newer.display_name, 7),
+            }, missing
+    assert told > 8
