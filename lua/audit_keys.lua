@@ -18,6 +18,15 @@ local TYPES = { events = 'stream', fence = 'string', job = 'hash', lock = 'hash'
 local HAS_TTL = { op = true, seen = true, wake = true }
 local A_DAY_MS = 86400000
 
+-- shared: clock
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- end shared
+-- shared: whole
+local function whole(number)
+  return string.format('%.0f', number)
+end
+-- end shared
 -- shared: is_whole
 local function is_whole(text)
   return text and #text <= 16 and string.find(text, '^%d+$') ~= nil
@@ -92,7 +101,7 @@ local function check(name)
   elseif kind == 'lock' and not damaged_index(locks_index) and not redis.call('ZSCORE', locks_index, of) then
     report(name, 'is missing in the locks index')
     if repair then
-      redis.call('ZADD', locks_index, 1, of)
+      redis.call('ZADD', locks_index, whole(now), of)
     end
   elseif kind == 'lock_queue' and redis.call('EXISTS', prefix .. 'lock:' .. of) == 0 then
     report(name, 'waits for a lock that nobody has')

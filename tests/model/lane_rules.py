@@ -145,10 +145,6 @@ class LaneRules(StagedMachine):
     def switch_session(
         self, replica: int, lane: SessionKey, session_id: SessionId, condition: tuple[str, str]
     ) -> SessionId:
-        bound = self.model.entries.get(lane)
-        if self.stage.partitions > 1 and bound is not None and bound.session_id != session_id:
-            # Others are marked before it is known whether this lane can be bound.
-            self.model.share(session_id)
         self.agree(
             lambda only: self.stores[replica].switch_session(lane, session_id, **only),
             lambda _: self.model.switch(lane, session_id),
@@ -173,10 +169,7 @@ class LaneRules(StagedMachine):
         fields: dict[str, Any],
         condition: tuple[str, str],
     ) -> SessionId | MultipleResults[SessionId]:
-        bound = self.model.entries.get(lane)
         changes: Any = fields if session_id is None else {**fields, "session_id": session_id}
-        if session_id and self.stage.partitions > 1 and bound and bound.session_id != session_id:
-            self.model.share(session_id)
         self.agree(
             lambda only: self.stores[replica].amend_session(lane, changes, **only),
             lambda _: self.model.amend(lane, **changes),

@@ -94,12 +94,35 @@ class ReferenceStore(ReferenceLanes):
 
     def import_sessions(self, rows: Sequence[SessionEntry]) -> list[str]:
         """Take in rows, one after the other, and say what becomes of each."""
-        verdicts = [self._import(row) for row in rows]
+        lanes: dict[SessionId, set[SessionKey]] = {}
+        for row in rows:
+            lanes.setdefault(row.session_id, set()).add(row.session_key)
+        shared = set()
         if self.config.partitions != 1:
-            for session_id in {row.session_id for row in rows}:
-                if len(self.bound_to(session_id)) > 1:
+            # Who is bound to an id already is marked before, wherever the rows then end.
+            shared = {one for one, keys in lanes.items() if len(keys | self._lanes_on(one)) > 1}
+            for session_id in shared:
+                self.share(session_id)
+        verdicts = [self._import(row) for row in rows]
+        for session_id, keys in lanes.items():
+            mine = (
+                {
+                    row.session_key
+                    for row, verdict in zip(rows, verdicts, strict=True)
+                    if verdict in {"created", "updated"}
+                }
+                & keys
+                & self._lanes_on(session_id)
+            )
+            alone = len(self._lanes_on(session_id)) < 2 or self.config.partitions != 1
+            if session_id in shared or (mine and not alone):
+                self.sharing |= mine
+                if not alone:
                     self.share(session_id)
         return verdicts
+
+    def _lanes_on(self, session_id: SessionId) -> set[SessionKey]:
+        return {entry.session_key for entry in self.bound_to(session_id)}
 
     def _import(self, row: SessionEntry) -> str:
         if row.updated_at > self.now + FURTHEST_IMPORT:
@@ -112,6 +135,4 @@ class ReferenceStore(ReferenceLanes):
             row.model_copy(update={"version": version}), self.policy(row.platform, row.chat_type)
         )
         self.sharing.discard(row.session_key)
-        if self.config.partitions == 1 and self.share(row.session_id, but_not=row.session_key):
-            self.sharing.add(row.session_key)
         return "created" if old is None else "updated"
