@@ -5,12 +5,18 @@ from redisstore.aio.maintenance import AsyncMaintenance
 from redisstore.aio.store import AsyncSessionStore
 from redisstore.aio.turn import AsyncTurn
 from redisstore.calls.amendments import Amendments
+from redisstore.calls.audit import Fault
+from redisstore.calls.call import HasLease
 from redisstore.calls.counters import Counters
 from redisstore.calls.drain import Drained
 from redisstore.calls.event import Event
 from redisstore.calls.event_groups import EventGroup
+from redisstore.calls.events import Since
 from redisstore.calls.expiry import ExpiredSession
-from redisstore.calls.listing import Counts
+from redisstore.calls.handled import Handled
+from redisstore.calls.holds import Hold
+from redisstore.calls.imports import Verdict
+from redisstore.calls.listing import Counts, Only
 from redisstore.calls.prune import PruneBatch, PruneReport
 from redisstore.calls.replicas import Replica
 from redisstore.calls.running_turns import RunningTurn
@@ -37,6 +43,7 @@ from redisstore.errors import (
 )
 from redisstore.keys import SessionId, SessionKey
 from redisstore.policy import SessionResetPolicy
+from redisstore.server_info import ServerInfo, ServerNode
 from redisstore.source import SessionSource, build_session_key
 from redisstore.sync.hold import ProcessHold
 from redisstore.sync.maintenance import Maintenance
@@ -59,11 +66,16 @@ __all__ = [
     "Event",
     "EventGroup",
     "ExpiredSession",
+    "Fault",
+    "Handled",
+    "HasLease",
+    "Hold",
     "InvalidInput",
     "LayoutMismatch",
     "Maintenance",
     "ModelOverride",
     "NoSuchSession",
+    "Only",
     "ProcessHold",
     "PruneBatch",
     "PruneReport",
@@ -71,12 +83,15 @@ __all__ = [
     "Replica",
     "ReplicaDraining",
     "RunningTurn",
+    "ServerInfo",
+    "ServerNode",
     "SessionEntry",
     "SessionId",
     "SessionKey",
     "SessionResetPolicy",
     "SessionSource",
     "SessionStore",
+    "Since",
     "StaleWrite",
     "StoreClosed",
     "StoreConfig",
@@ -87,5 +102,6 @@ __all__ = [
     "Turn",
     "TurnBusy",
     "TurnLost",
+    "Verdict",
     "build_session_key",
 ]

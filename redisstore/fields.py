@@ -22,6 +22,7 @@ from redisstore.errors import CorruptEntry, InvalidInput, shown
 from redisstore.keys import SessionId, SessionKey
 from redisstore.size import append_pieces, in_pieces
 from redisstore.source import SessionSource
+from redisstore.text import encodable
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
@@ -74,18 +75,13 @@ def _counted(number: int) -> str:
     return str(number)
 
 
-def _encodable(text: str) -> str:
-    text.encode()
-    return text
-
-
 def _since_epoch(moment: datetime) -> str:
     if moment < EPOCH:
         raise ValueError(f"{moment} is before 1970")
     return str(to_ms(moment))
 
 
-_TEXT = _Kind(bytes.decode, _encodable)
+_TEXT = _Kind(bytes.decode, encodable)
 _NUMBER = _Kind(int, lambda number: _counted(number) if number else None)
 _FLAG = _Kind(lambda raw: raw == b"1", lambda flag: "1" if flag else None)
 _TIME = _Kind(lambda raw: from_ms(int(raw)), _since_epoch)
@@ -93,7 +89,7 @@ _MONEY = _Kind(
     lambda raw: Decimal(int(raw)).scaleb(-9), lambda usd: _counted(to_nanousd(usd)) if usd else None
 )
 _COST_STATUS = _Kind(
-    bytes.decode, lambda status: None if status == "unknown" else _encodable(status)
+    bytes.decode, lambda status: None if status == "unknown" else encodable(status)
 )
 
 _ENTRY: dict[str, tuple[str, _Kind]] = {

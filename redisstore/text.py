@@ -9,15 +9,20 @@ from pydantic import AfterValidator, StringConstraints
 from redisstore.errors import EntryTooLarge, InvalidInput
 
 
-def _encodable(text: str) -> str:
+def encodable(text: str) -> str:
+    """Return a text that has a UTF-8 form; ``ValueError`` for one with a lone surrogate."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"holds a lone surrogate at index {error.start}") from error
+        raise ValueError(_lone_surrogate(error)) from error
     return text
 
 
-Text = Annotated[str, StringConstraints(strict=True), AfterValidator(_encodable)]
+def _lone_surrogate(error: UnicodeEncodeError) -> str:
+    return f"holds a lone surrogate at index {error.start}"
+
+
+Text = Annotated[str, StringConstraints(strict=True), AfterValidator(encodable)]
 """Free text, such as a display name: anything that has a UTF-8 form."""
 
 Identifier = Annotated[Text, StringConstraints(min_length=1)]
@@ -45,9 +50,8 @@ def checked_text(field: str, value: object, *, max_bytes: int) -> str:
     try:
         size = len(value.encode())
     except UnicodeEncodeError as error:
-        raise InvalidInput(
-            field, f"holds a lone surrogate at index {error.start}; text must be valid Unicode"
-        ) from error
+        problem = f"{_lone_surrogate(error)}; text must be valid Unicode"
+        raise InvalidInput(field, problem) from error
     if size > max_bytes:
         raise EntryTooLarge(field, f"takes {size} bytes, the limit is {max_bytes}")
     return value

@@ -159,6 +159,41 @@ def test_every_public_method_says_how_to_see_it(name: str) -> None:
         assert "redis-cli" in text
 
 
+NOT_FOR_CALLERS = {
+    "Call",
+    "Connection",
+    "Context",
+    "ItemT",
+    "Partition",
+    "Steps",
+    "Sweep",
+    "SyncClient",
+}
+"""What operations are made from, a client of redis-py, and the layout that an operator reads."""
+
+
+@pytest.mark.parametrize("name", [*TWINS, "base.py"])
+def test_the_types_in_public_signatures_can_be_imported_from_the_front(name: str) -> None:
+    tree = ast.parse((PACKAGE / "sync" / name).read_text("utf-8"))
+    ours = {
+        alias.name
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("redisstore")
+        for alias in node.names
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            hints = [
+                node.returns,
+                *(one.annotation for one in ast.walk(node.args) if isinstance(one, ast.arg)),
+            ]
+            used = {
+                n.id for hint in hints if hint for n in ast.walk(hint) if isinstance(n, ast.Name)
+            }
+            missing = (used & ours) - NOT_FOR_CALLERS - set(redisstore.__all__)
+            assert missing <= {"OnLost", "OnExpired"}, node.name
+
+
 def test_the_public_names_are_these() -> None:
     assert sorted(redisstore.__all__) == [
         "Amendments",
@@ -176,11 +211,16 @@ def test_the_public_names_are_these() -> None:
         "Event",
         "EventGroup",
         "ExpiredSession",
+        "Fault",
+        "Handled",
+        "HasLease",
+        "Hold",
         "InvalidInput",
         "LayoutMismatch",
         "Maintenance",
         "ModelOverride",
         "NoSuchSession",
+        "Only",
         "ProcessHold",
         "PruneBatch",
         "PruneReport",
@@ -188,12 +228,15 @@ def test_the_public_names_are_these() -> None:
         "Replica",
         "ReplicaDraining",
         "RunningTurn",
+        "ServerInfo",
+        "ServerNode",
         "SessionEntry",
         "SessionId",
         "SessionKey",
         "SessionResetPolicy",
         "SessionSource",
         "SessionStore",
+        "Since",
         "StaleWrite",
         "StoreClosed",
         "StoreConfig",
@@ -204,6 +247,7 @@ def test_the_public_names_are_these() -> None:
         "Turn",
         "TurnBusy",
         "TurnLost",
+        "Verdict",
         "build_session_key",
     ]
     assert all(hasattr(redisstore, name) for name in redisstore.__all__)

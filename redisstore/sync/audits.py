@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from redisstore.calls import audit, imports
 from redisstore.calls.audit import Fault
 from redisstore.calls.handled import Handled
-from redisstore.calls.imports import Outcome
+from redisstore.calls.imports import Verdict
 from redisstore.entry import SessionEntry
-from redisstore.errors import RedisStoreError
+from redisstore.errors import InvalidInput, RedisStoreError
 from redisstore.keys import SessionKey
 from redisstore.server_info import ServerInfo, ServerNode
 from redisstore.sync.base import StoreBase
@@ -25,7 +25,7 @@ class AuditOperations(StoreBase):
         entries: Iterable[SessionEntry],
         *,
         handled: Mapping[SessionKey, Handled] | None = None,
-    ) -> Iterator[Outcome]:
+    ) -> Iterator[tuple[SessionEntry, Verdict | InvalidInput]]:
         """Take in entries from elsewhere and yield each with what became of it.
 
         An entry keeps its times; ``version`` is the store's. What is stored already stays unless
