@@ -168,9 +168,9 @@ def test_no_script_answers_by_the_half_that_has_arrived(cluster: Cluster) -> Non
         for name, make in CALLS.items():
             call = make()
             keys = tuple(home.prefix + key.partition("}:")[2] for key in call.keys)
-            target.execute_command("ASKING")  # type: ignore[no-untyped-call]
+            target.execute_command("ASKING")
             try:
-                target.execute_command(*call._replace(keys=keys).by_text(library()))  # type: ignore[no-untyped-call]
+                target.execute_command(*call._replace(keys=keys).by_text(library()))
             except TryAgainError:
                 continue
             served.add(name)

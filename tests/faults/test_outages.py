@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 import redis
 from redis.asyncio.connection import AbstractConnection
+from redis.connection import AbstractConnection as SyncConnection
 
 from redisstore import AsyncSessionStore, SessionStore, StoreUnavailable
 from tests.processes.lanes import key_of, source_of
@@ -88,7 +89,7 @@ def test_a_fault_of_the_program_is_not_taken_for_a_lost_connection(
     def misspelled(*_: object) -> None:
         server.misspelled  # type: ignore[attr-defined]  # noqa: B018 - that is the fault
 
-    for connection in (AbstractConnection, redis.connection.AbstractConnection):
+    for connection in (AbstractConnection, SyncConnection):
         monkeypatch.setattr(connection, "pack_commands", misspelled)
     monkeypatch.setattr("redisstore.connect.exchange.packed", misspelled)
     monkeypatch.setattr("redisstore.connect.line.packed", misspelled)
