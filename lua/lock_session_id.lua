@@ -131,7 +131,7 @@ if lock[1] and lock[1] ~= token then
 end
 local fence = lock[4]
 if not fence then
-  fence = whole(math.max(is_whole(last_fence) and last_fence + 1 or 0, lane_fence + 1, now * 1000))
+  fence = whole(math.max(is_whole(last_fence) and last_fence + 1 or 0, lane_fence + 1, now * 1000 + time[2] % 1000))
   redis.call('SET', prefix .. 'fence', fence)
 end
 redis.call('LREM', place.queue, 1, myself)

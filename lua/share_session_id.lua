@@ -8,7 +8,7 @@
 -- ARGV[1]  session_id  the id
 -- ARGV[2]  id_home     the partition in which its lock lives
 -- ARGV[3]  fence       fences here are larger from now on; 0: they are as they are
--- Returns  the largest fence that may have been given out here, then for each running turn its session key, token, fence, and '1': it had no lock before
+-- Returns  the largest fence that was given out here (where the lock lives, or what its next is larger than), then for each running turn its session key, token, fence, and '1': it had no lock before
 -- Errors   CORRUPT (an index)
 -- Example  redis-cli --eval lua/share_session_id.lua '{redisstore}:' '{redisstore}:updated_at' , 20261101_090000_0123deadbeef '{redisstore}:' 0
 
@@ -129,7 +129,8 @@ if fault then
   return fault
 end
 local last_fence = redis.call('GET', prefix .. 'fence')
-local given_out = math.max(is_whole(last_fence) and tonumber(last_fence) or 0, now * 1000)
+-- Where the lock lives, the next one is larger than the clock, too.
+local given_out = math.max(is_whole(last_fence) and tonumber(last_fence) or 0, id_home == prefix and now * 1000 + time[2] % 1000 or 0)
 local sharers = share(session_id, id_home)
 if fence > given_out then
   redis.call('SET', prefix .. 'fence', whole(fence))
