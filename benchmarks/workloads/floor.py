@@ -28,7 +28,7 @@ _COMMANDS = ("hgetall", "hset", "zadd")
 Written = dict[str, str | int]
 
 
-class _Ways:
+class Ways:
     """The store, the script without logic and the plain commands, on the same sessions."""
 
     def __init__(
@@ -71,9 +71,13 @@ class _Ways:
             self._client.zadd(self._home.updated_at, {entry.session_key: to_ms(entry.updated_at)})
         return sum(clock.lap().microseconds for clock in self._commands) / len(entries)
 
-    def store_together(self, entries: Sequence[SessionEntry]) -> float:
-        """Return the server time of a call of the store among as many, sent in one pipeline."""
-        return self._together([self._call(entry) for entry in entries])
+    def store_together(self, entries: Sequence[SessionEntry], sha: str | None = None) -> float:
+        """Return the server time of a call of the store among as many, sent in one pipeline.
+
+        With a ``sha``, that script answers them.
+        """
+        calls = [self._call(entry) for entry in entries]
+        return self._together(calls if sha is None else [(c[0], sha, *c[2:]) for c in calls])
 
     def script_together(self, entries: Sequence[SessionEntry]) -> float:
         """Return that of the script, likewise."""
@@ -144,9 +148,9 @@ def _run(bench: Bench) -> Iterator[Repetition]:
     rounds = max(1, bench.size(CALLS) // _AT_A_TIME)
     with ExitStack() as stack:
 
-        def ways(policy: SessionResetPolicy) -> _Ways:
+        def ways(policy: SessionResetPolicy) -> Ways:
             server = stack.enter_context(bench.server())
-            return _Ways(server, stack.enter_context(bench.store(server, policy)), entries)
+            return Ways(server, stack.enter_context(bench.store(server, policy)), entries)
 
         plain, idle = ways(NO_POLICY), ways(IDLE_POLICY)
         measured = {

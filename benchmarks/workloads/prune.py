@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from tests.servers import Server
 
 ENTRIES = 20_000
 """Kept ones at the old end, and as many to remove behind them."""
-_BATCH = StoreConfig().prune_batch_size
+BATCH = StoreConfig().prune_batch_size
 _BARE = Path(__file__).with_name("bare_prune.lua").read_text("utf-8")
 _AGE = timedelta(days=200)
 _CUTOFF = timedelta(days=90)
@@ -103,15 +103,15 @@ def _run(bench: Bench, *, distinct: bool) -> Iterator[Repetition]:
 
 def _store_sweep(bench: Bench, server: Server, entries: int, *, distinct: bool) -> _Sweep:
     with bench.store(server, IDLE_POLICY) as store:
-        _load(server, store, entries, distinct=distinct)
+        load(server, store, entries, distinct=distinct)
         # One session is held, so that each call has to ask for holds.
         key = store.get_or_create_session(source("held")).session_key
         store.take_hold(key, "benchmark", ttl=3600)
-        cutoff = now() - _CUTOFF
+        before = cutoff()
         # Teaches the server the script, which the first call would otherwise send by EVAL.
-        store.prune_old_entries(before=cutoff - _AGE)
+        store.prune_old_entries(before=before - _AGE)
         clock, sweep = ServerTime(server), _Sweep()
-        report = store.prune_old_entries(before=cutoff, on_batch=partial(sweep.add, clock))
+        report = store.prune_old_entries(before=before, on_batch=partial(sweep.add, clock))
         if report.removed != entries or report.kept["suspended"] != entries:
             raise RuntimeError(f"{entries} kept and {entries} removed were expected: {report}")
     return sweep
@@ -119,22 +119,27 @@ def _store_sweep(bench: Bench, server: Server, entries: int, *, distinct: bool) 
 
 def _bare_rate(bench: Bench, server: Server, entries: int, *, distinct: bool) -> float:
     with bench.store(server, IDLE_POLICY) as store:
-        prefix, index = _load(server, store, entries, distinct=distinct, kept=False)
+        prefix, index = load(server, store, entries, distinct=distinct, kept=False)
     bare: Any = server.client().register_script(_BARE)
-    cutoff = to_ms(now() - _CUTOFF)
+    before = to_ms(cutoff())
     bare(keys=[prefix, index], args=[0, 1])
     clock, removed = ServerTime(server), 0
-    while batch := bare(keys=[prefix, index], args=[cutoff, _BATCH]):
+    while batch := bare(keys=[prefix, index], args=[before, BATCH]):
         removed += batch
     if removed != entries:
         raise RuntimeError(f"the bare script removed {removed} of {entries}")
     return _per_second(removed, clock.lap().microseconds)
 
 
-def _load(
+def cutoff() -> datetime:
+    """Return a moment between the last activity of what is loaded, and now."""
+    return now() - _CUTOFF
+
+
+def load(
     server: Server, store: SessionStore, entries: int, *, distinct: bool, kept: bool = True
 ) -> tuple[str, str]:
-    """Empty the server and fill it; return the partition's prefix and its index."""
+    """Empty the server and fill it; return the keys of prune: the partition and its index."""
     server.client().flushall()
     oldest, step = now() - _AGE, timedelta(milliseconds=1 if distinct else 0)
     if kept:
@@ -152,7 +157,7 @@ def _per_second(entries: int, microseconds: int) -> float:
 _METHOD = (
     "{entries:,} suspended sessions at the old end and as many stale ones behind them, {times}, all"
     " four indexes in use, one session held. One sweep by `SessionStore.prune_old_entries`, batches"
-    f" of {_BATCH}. Server time is the difference of EVALSHA's time in `INFO commandstats` from one"
+    f" of {BATCH}. Server time is the difference of EVALSHA's time in `INFO commandstats` from one"
     " call to the next. The bare script does one HMGET an entry, one UNLINK and one ZREM a batch,"
     " on the same stale sessions, in batches of the same size; rates compare the calls that"
     " removed."
