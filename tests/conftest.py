@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,12 @@ from tests.faces import blocking
 from tests.servers import BACKEND_NAMES, Cluster, Server, require
 
 _numbers = itertools.count()
+
+
+def pytest_configure() -> None:
+    """Heed Ctrl-C, which whatever a shell starts in the background ignores, with all it starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)
