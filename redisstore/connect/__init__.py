@@ -4,8 +4,8 @@
 * `cluster`, `sentinel`, `memory`: the kinds of client that redis-py does not make as we need them;
 * `adopted`: clients that the user made;
 * `exchange`: how threads send calls; `line`, `lines`: how tasks do, over a connection they share;
-* `pipelines`: how both send many at once; `waits`, `async_waits`: how they block, each on a connection of
-  a client of `waiting`;
+* `pipelines`: how both send many at once;
+* `waits`, `async_waits`: how they block, by clients that `waiting` makes;
 * `cancellation`: how a cancelled task gets out of redis-py.
 """
 
