@@ -66,7 +66,7 @@ local damage = not entry and 'it is not a hash' or not_whole and 'field ' .. not
   or exists and not entry.session_id and 'field session_id is missing'
 if damage then
   -- An error that says nothing of the entry, of permissions say, is told as it is.
-  return not entry and not string.find(reply.err, '^WRONGTYPE') and reply or redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: ' .. damage)
+  return not entry and not string.find(tostring(reply.err), '^WRONGTYPE') and reply or redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: ' .. damage)
 end
 -- end shared
 if earlier then
@@ -161,7 +161,7 @@ end
 local function attempt(...)
   local answer = redis.pcall(...)
   local fault = type(answer) == 'table' and answer.err
-  return fault and (string.find(fault, '^WRONGTYPE') and {} or redis.call(...)) or answer
+  return fault and (string.find(tostring(fault), '^WRONGTYPE') and {} or redis.call(...)) or answer
 end
 -- end shared
 -- shared: sharers

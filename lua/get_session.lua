@@ -11,6 +11,6 @@ local entry_key = KEYS[2]
 
 local flat = redis.pcall('HGETALL', entry_key)
 if flat.err then
-  return string.find(flat.err, '^WRONGTYPE') and redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: it is not a hash') or flat
+  return string.find(tostring(flat.err), '^WRONGTYPE') and redis.error_reply('CORRUPT ' .. entry_key .. ' is damaged: it is not a hash') or flat
 end
 return flat

@@ -59,7 +59,7 @@ end
 local replica_key = prefix .. 'replica:' .. replica
 local known = redis.pcall('HMGET', replica_key, 'incarnation', 'started_at')
 if known.err then
-  return string.find(known.err, '^WRONGTYPE') and redis.error_reply('CORRUPT ' .. replica_key .. ' is damaged: it is not a hash') or known
+  return string.find(tostring(known.err), '^WRONGTYPE') and redis.error_reply('CORRUPT ' .. replica_key .. ' is damaged: it is not a hash') or known
 end
 
 local known_start = is_whole(known[2]) and tonumber(known[2]) or 0

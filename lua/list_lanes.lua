@@ -16,7 +16,7 @@ local prefix = KEYS[1]
 local function attempt(...)
   local answer = redis.pcall(...)
   local fault = type(answer) == 'table' and answer.err
-  return fault and (string.find(fault, '^WRONGTYPE') and {} or redis.call(...)) or answer
+  return fault and (string.find(tostring(fault), '^WRONGTYPE') and {} or redis.call(...)) or answer
 end
 -- end shared
 -- shared: bindings

@@ -5,8 +5,8 @@
 -- KEYS[2]  index  {redisstore}:replicas
 -- ARGV[1]  skip   rank to begin at
 -- ARGV[2]  limit  how many, 1 to 1000
--- Returns  for each its name, when it lapses (ms), 'alive' or 'dead', {field, value ...}
--- Errors   none but WRONGTYPE, where the index was damaged by hand; a replica that was tells nothing
+-- Returns  for each its name, when it lapses (ms), 'alive' or 'dead', {field, value ...} or what is wrong with it
+-- Errors   WRONGTYPE, where the index was damaged by hand
 -- Example  redis-cli --eval lua/list_replicas.lua '{redisstore}:' '{redisstore}:replicas' , 0 100
 
 local prefix, replicas_index = KEYS[1], KEYS[2]
@@ -25,15 +25,6 @@ end
 -- How long after a beat a replica counts as alive at most. What lapses more than five minutes later shows that the clock was set back.
 local LONGEST_TTL_MS, FURTHEST_TTL_MS = 3600000, 3900000
 -- end shared
--- shared: attempt
--- What a command says; {} where the key is of another type, for it was damaged by hand. Any other error, of permissions say,
--- is no answer: it ends the script. So the first attempt comes before the first write.
-local function attempt(...)
-  local answer = redis.pcall(...)
-  local fault = type(answer) == 'table' and answer.err
-  return fault and (string.find(fault, '^WRONGTYPE') and {} or redis.call(...)) or answer
-end
--- end shared
 
 local answer = {}
 local replicas = redis.call('ZRANGE', replicas_index, skip, skip + limit - 1, 'WITHSCORES')
@@ -42,6 +33,10 @@ for i = 1, #replicas, 2 do
   answer[#answer + 1], answer[#answer + 2] = replicas[i], whole(lapses)
   -- Too late: the clock was set back, and it has not beaten since.
   answer[#answer + 1] = lapses > now and lapses <= now + FURTHEST_TTL_MS and 'alive' or 'dead'
-  answer[#answer + 1] = attempt('HGETALL', prefix .. 'replica:' .. replicas[i])
+  local known = redis.pcall('HGETALL', prefix .. 'replica:' .. replicas[i])
+  if known.err and not string.find(tostring(known.err), '^WRONGTYPE') then
+    return known
+  end
+  answer[#answer + 1] = known.err and 'it is not a hash' or known
 end
 return answer

@@ -87,7 +87,7 @@ for i = 1, #newest, 2 do
   end
   local flat = redis.pcall('HGETALL', prefix .. 'entry:' .. session_key)
   if flat.err then
-    if not string.find(flat.err, '^WRONGTYPE') then
+    if not string.find(tostring(flat.err), '^WRONGTYPE') then
       return flat
     end
     flat = 'it is not a hash'

@@ -59,7 +59,7 @@ end
 local function attempt(...)
   local answer = redis.pcall(...)
   local fault = type(answer) == 'table' and answer.err
-  return fault and (string.find(fault, '^WRONGTYPE') and {} or redis.call(...)) or answer
+  return fault and (string.find(tostring(fault), '^WRONGTYPE') and {} or redis.call(...)) or answer
 end
 -- end shared
 -- shared: bindings
@@ -163,7 +163,7 @@ for i = 1, scanned do
   local entry_key = entry_prefix .. member
   local values = pcall('HMGET', entry_key, 'updated_at', 'suspended', 'session_id')
   local updated_at = values[1]
-  if values.err and not find(values.err, '^WRONGTYPE') then
+  if values.err and not find(tostring(values.err), '^WRONGTYPE') then
     return values -- it says nothing of the entry
   end
   if not updated_at or #updated_at > 16 or not find(updated_at, '^%d+$') then

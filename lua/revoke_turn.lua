@@ -55,7 +55,7 @@ end
 local function attempt(...)
   local answer = redis.pcall(...)
   local fault = type(answer) == 'table' and answer.err
-  return fault and (string.find(fault, '^WRONGTYPE') and {} or redis.call(...)) or answer
+  return fault and (string.find(tostring(fault), '^WRONGTYPE') and {} or redis.call(...)) or answer
 end
 -- end shared
 -- shared: events

@@ -43,7 +43,7 @@ if not lease_ms or lease_ms < 1 or lease_ms > LONGEST_LEASE_MS or not interval_m
 end
 local job = redis.pcall('HMGET', job_key, 'token', 'replica', 'lapses_at', 'last_done_at')
 if job.err then
-  return string.find(job.err, '^WRONGTYPE') and redis.error_reply('CORRUPT ' .. job_key .. ' is damaged: it is not a hash') or job
+  return string.find(tostring(job.err), '^WRONGTYPE') and redis.error_reply('CORRUPT ' .. job_key .. ' is damaged: it is not a hash') or job
 end
 if job[1] ~= token then
   if job[1] and is_leased(job[3]) then

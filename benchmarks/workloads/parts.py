@@ -36,11 +36,6 @@ _OF_MESSAGE = {
     "expiry": _Part(
         "the index of deadlines", "redis.call('ZREM', expiry_index, session_key)", _NOTHING
     ),
-    "numbers": _Part(
-        "numbers made text",
-        "= whole(updated_at), whole(entry.version + 1)",
-        "= updated_at, entry.version + 1",
-    ),
     "reply": _Part("the entry as the reply", "call_id)\n  return reply", "call_id)\n  return 1"),
 }
 _OF_PRUNE = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import secrets
@@ -190,9 +191,10 @@ def checked_number(
     field_name: str, value: object, *, lowest: float, highest: float, unit: str
 ) -> float:
     """Return a number that is within its bounds, or raise ``InvalidInput``."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    is_nan = isinstance(value, float) and math.isnan(value)  # which has no room for a long int
+    if not isinstance(value, int | float) or isinstance(value, bool) or is_nan:
         raise InvalidInput(field_name, f"must be a number of {unit}, not {shown(value)}")
-    if not lowest <= value <= highest:  # as not a number isn't either
+    if not lowest <= value <= highest:
         raise InvalidInput(
             field_name, f"must be {lowest:g} to {highest:g} {unit}, not {shown(value)}"
         )

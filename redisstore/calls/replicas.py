@@ -63,6 +63,8 @@ class Replica:
     """Of redisstore; ``unknown`` where it runs from a copy of its source that is not installed."""
     turns: int
     waiting: int
+    damage: str = ""
+    """What is wrong with what it told, if that was damaged by hand; nothing else is known then."""
 
 
 class Presence:
@@ -141,7 +143,8 @@ def _decode(reply: Sequence[Any]) -> list[Replica]:
     return [_replica(*row) for row in rows]
 
 
-def _replica(name: bytes, lapses: bytes, status: bytes, flat: Sequence[bytes]) -> Replica:
+def _replica(name: bytes, lapses: bytes, status: bytes, flat: Sequence[bytes] | bytes) -> Replica:
+    damage, flat = (as_text(flat), ()) if isinstance(flat, bytes) else ("", flat)
     fields = {label: as_text(value) for label, value in as_labelled(flat).items()}
     return Replica(
         name=as_text(name),
@@ -156,4 +159,5 @@ def _replica(name: bytes, lapses: bytes, status: bytes, flat: Sequence[bytes]) -
         version=fields.get("version", ""),
         turns=as_whole(fields.get("turns", "")) or 0,
         waiting=as_whole(fields.get("waiting", "")) or 0,
+        damage=damage,
     )

@@ -14,7 +14,7 @@ from redisstore.sync.store import SessionStore
 _PATIENCE = 10.0
 """How many seconds after it has lapsed a turn should have been found at the latest."""
 
-
+_REMOVE = "remove that key: each heartbeat fills it"
 _LONG = timedelta(hours=1)
 """How long a turn may run before somebody should look: one that hangs is renewed for ever."""
 
@@ -34,13 +34,16 @@ def _dead_replicas(store: SessionStore) -> Iterator[Finding]:
     """Name the replicas that went without a word; others take up what they had in hand."""
     try:
         for one in store.list_replicas():
-            if not one.alive:
+            if one.damage:
+                message = f"what replica {one.name} told of itself is damaged: {one.damage}"
+                yield Finding("fault", "replicas", message, _REMOVE)
+            elif not one.alive:
                 last = f"{one.beat_at:%Y-%m-%d %H:%M:%S} UTC" if one.beat_at else "an unknown time"
                 message = f"replica {one.name} is dead, its last heartbeat was at {last}"
                 advice = "start it again, or let it be: it leaves the list a day after it died"
                 yield Finding("warning", "replicas", message, advice)
     except CorruptEntry as error:
-        yield Finding("fault", "replicas", str(error), "remove that key: each heartbeat fills it")
+        yield Finding("fault", "replicas", str(error), _REMOVE)
 
 
 def _stuck_turns(store: SessionStore) -> Iterator[Finding]:

@@ -32,9 +32,9 @@ def furnish(store: SessionStore) -> None:
         store.update_session(key_of(name), 5, input_tokens=7)
 
 
-def _look_mark_bind(partitions: int) -> int:
-    """In several partitions, whoever has the id is marked before the lane is bound."""
-    return 1 if partitions == 1 else partitions + 2
+def _mark_and_bind(partitions: int) -> int:
+    """In several partitions the first bind is refused: whoever has the id is marked, and again."""
+    return 1 if partitions == 1 else 2 * partitions + 2
 
 
 _running: dict[str, Any] = {"turn": None}
@@ -126,11 +126,11 @@ OPERATIONS: Sequence[Operation] = (
     ),
     Operation("reset_session", lambda s: s.reset_session(KEY, "name")),
     Operation("reset_session, if_version", lambda s: s.reset_session(KEY, if_version=_version)),
-    Operation("switch_session", lambda s: s.switch_session(KEY, ID), calls=_look_mark_bind),
+    Operation("switch_session", lambda s: s.switch_session(KEY, ID), calls=_mark_and_bind),
     Operation(
         "switch_session, if_version",
         lambda s: s.switch_session(KEY, ID, if_version=_version),
-        calls=_look_mark_bind,
+        calls=_mark_and_bind,
     ),
     Operation(
         "amend_session",
@@ -145,14 +145,14 @@ OPERATIONS: Sequence[Operation] = (
     Operation(
         "amend_session, another id",
         lambda s: s.amend_session(KEY, {"session_id": ID}, if_version=_version),
-        calls=_look_mark_bind,
+        calls=_mark_and_bind,
     ),
     Operation(
         "amend_session, another id in mid-turn",
         lambda s: s.amend_session(KEY, {"session_id": ID}),
         _mid_turn,
         # A turn that goes on under an id that may be shared has its lock before.
-        calls=lambda partitions: _look_mark_bind(partitions) + 2 * (partitions > 1),
+        calls=lambda partitions: _mark_and_bind(partitions) + 4 * (partitions > 1),
     ),
     Operation("turn", _handle, calls=lambda _: 2),
     Operation("turn, own key", lambda s: _handle(s, OTHER), calls=lambda _: 2),
