@@ -19,7 +19,7 @@ help:
 	@echo "make demo    several gateways on one store, a crash in the middle, and proof (half a minute)"
 	@echo "make test    all tests, against real servers"
 	@echo "make lint    formatting, lint and types"
-	@echo "make bench   the benchmarks, into benchmarks/ and docs/ (15 minutes; QUICK=1: one, written nowhere)"
+	@echo "make bench   the benchmarks, into benchmarks/ and docs/ (25 minutes; QUICK=1: two, written nowhere)"
 	@echo "make lua     copy the blocks of lua/shared into the scripts"
 	@echo "make twins   write the asyncio operations from the sync ones"
 	@echo "make clean   remove what these commands have made"
