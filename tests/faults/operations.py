@@ -48,6 +48,11 @@ def _mid_turn(store: SessionStore) -> None:
     _running["turn"] = turn
 
 
+def _token() -> str:
+    """The token of that turn; where none was begun, one that nobody has."""
+    return _running["turn"].token if _running["turn"] else "nobody/0/1"
+
+
 def _handle(store: SessionStore, session_key: SessionKey | None = None) -> object:
     turn: Any = store.turn(source_of("1"), "m-1", session_key=session_key)
     if isinstance(turn, AsyncTurn):  # undressed, where tasks are what is tested
@@ -168,12 +173,12 @@ OPERATIONS: Sequence[Operation] = (
     reading("list_turns", lambda s: s.list_turns(), streams=True, calls=every),
     Operation(
         "revoke_turn",
-        lambda s: s.revoke_turn(KEY, _running["turn"].token),
+        lambda s: s.revoke_turn(KEY, _token()),
         _mid_turn,
     ),
     Operation(
         "revoke_turn, handled",
-        lambda s: s.revoke_turn(KEY, _running["turn"].token, handled=True),
+        lambda s: s.revoke_turn(KEY, _token(), handled=True),
         _mid_turn,
     ),
     Operation("recover_turns", lambda s: s.recover_turns(), calls=every),
