@@ -85,7 +85,7 @@ def site(request: pytest.FixtureRequest, sites: Sites) -> Site:
 
 @pytest.fixture
 def namespace() -> str:
-    return f"t{os.getpid()}-{next(_numbers)}"
+    return f"t{os.getpid()}-{next(_numbers):05}"
 
 
 @pytest.fixture

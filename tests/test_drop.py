@@ -40,7 +40,7 @@ def furnish(store: SessionStore, sessions: int = 3) -> None:
 
 
 def neighbours(namespace: str) -> list[str]:
-    """Names that begin with the first one's, or that it begins with."""
+    """Names that begin with the first one's, or that it begins with; no other test has them."""
     return [namespace + "x", namespace + "-2", namespace[:-1] + "_", namespace[:-1]]
 
 
