@@ -6,6 +6,7 @@ A cancelled call may have been applied; repeating it is as safe as after a lost 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
@@ -205,13 +206,12 @@ class AsyncRunner:
             await self._disconnect()
 
     async def _disconnect(self) -> None:
-        try:
-            await self._waits.close()
-            if self._lines is not None:
-                await self._lines.close()
-        finally:
+        async with contextlib.AsyncExitStack() as closing:  # the rest too, whatever ends one
             if self.connection.owned:
-                await self.connection.client.aclose()
+                closing.push_async_callback(self.connection.client.aclose)
+            closing.push_async_callback(self._waits.close)
+            if self._lines is not None:
+                closing.push_async_callback(self._lines.close)
 
     async def _send(self, call: Call[Any], execute: Execute) -> Any:  # noqa: ANN401 - a reply
         try:

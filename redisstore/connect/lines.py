@@ -71,12 +71,12 @@ class Lines:
         lines = self._of_loops.pop(asyncio.get_running_loop(), None)
         if lines is None:
             return
-        opening = tuple(lines.opening.values())
-        for one in opening:
-            one.cancel()
-        await asyncio.gather(*opening, return_exceptions=True)
         for line in lines.open.values():
             line.close()
+        opening = tuple(lines.opening.values())
+        for one in opening:
+            one.cancel()  # one that is open by now sees that it is late, and closes
+        await asyncio.gather(*opening, return_exceptions=True)
 
     def _of_this_loop(self) -> _LinesOfLoop:
         for loop in tuple(self._of_loops):
