@@ -50,7 +50,6 @@ class AsyncRunner:
         self._execute: Execute = connection.client.execute_command
         self._watching: set[asyncio.Lock] = set()  # the locks that watches hold while they call
         self._waits = AsyncWaits(connection, config.socket_timeout)
-        # fakeredis has no connections.
         self._lines = Lines(connection.client, config) if connection.knows_shebang else None
 
     async def run(self, call: Call[T]) -> T:
@@ -61,15 +60,16 @@ class AsyncRunner:
         """Run independent calls, pipelined: one round trip for all, on Cluster one a node."""
         if len(calls) == 1:
             return [await self.run(calls[0])]
-        attempts = self._attempts()
+        attempts, commands = self._attempts(), [call.by_sha(self.library) for call in calls]
         replies: list[Any] = [UNSENT] * len(calls)
-        commands = [call.by_sha(self.library) for call in calls]
         try:
             async with asyncio.timeout(self._config.socket_timeout):
                 replies = await execute_all_async(self.connection.client, commands)
         except _FAILURES as error:
             await self._raise_if_final(error, calls[0].keys[0], attempts)
             tell_repeated(error)
+        if self._closed.is_set():
+            await self._disconnect()  # as below
         # A call that failed in the crowd is run again by itself, within what is left of the time.
         return [
             await self._run_again(call, attempts, reply)

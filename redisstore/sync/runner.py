@@ -78,6 +78,8 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - raised again where it is no failure
             self._raise_if_final(error, calls[0].keys[0], attempts)
             tell_repeated(error)
+        if self._closed:
+            self._disconnect()  # as below
         # A call that failed in the crowd is run again by itself, within what is left of the time.
         return [
             self._run_again(call, attempts, reply)
