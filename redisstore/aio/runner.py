@@ -27,6 +27,7 @@ from redisstore.sync.runner import PAUSE_AFTER_FAILED_WAIT, SCAN_COUNT, UNSENT
 
 T = TypeVar("T")
 Execute: TypeAlias = Callable[..., Awaitable[Any]]
+AskInfo: TypeAlias = Callable[[], Awaitable[Mapping[str, Any]]]
 _TO_BE_TAUGHT = ("NOSCRIPT", "NOLAYOUT")
 """Answers of a server that has to be told the script, or the layout, first: no failures."""
 _FAILURES = (*FAILURES, AttributeError)
@@ -79,6 +80,8 @@ class AsyncRunner:
         ]
 
     async def _run_again(self, call: Call[T], attempts: Attempts, failure: Exception) -> T:
+        if self._closed.is_set():
+            raise StoreClosed from failure
         attempts.take_failed(failure)
         try:
             async with asyncio.timeout(attempts.left()):
@@ -170,8 +173,7 @@ class AsyncRunner:
                 found, keys = await self._repeat(step, pattern, self._attempts())
                 for key in keys:
                     yield key
-                # A Cluster client answers with a cursor for each node that was asked.
-                cursor = found if node is None else found[node.name]
+                cursor = found if node is None else found[node.name]  # a Cluster's has one a node
                 if cursor == 0:
                     break
 
@@ -187,9 +189,7 @@ class AsyncRunner:
             known = ServerNode(node.name, "replica" if node in replicas else "master")
             yield known, await self._told(partial(client.info, target_nodes=node))
 
-    async def _told(
-        self, ask: Callable[[], Awaitable[Mapping[str, Any]]]
-    ) -> ServerInfo | RedisStoreError:
+    async def _told(self, ask: AskInfo) -> ServerInfo | RedisStoreError:
         try:
             return ServerInfo.of(await self._repeat(ask, "INFO", self._attempts()))
         except RedisStoreError as error:
@@ -274,8 +274,8 @@ class AsyncRunner:
             if failure is not None:
                 tell_repeated(failure)
                 await asyncio.sleep(pause)
-                if self._closed.is_set():
-                    raise StoreClosed from failure
+            if self._closed.is_set():
+                raise StoreClosed from failure
             try:
                 async with asyncio.timeout(attempts.left()):
                     if failure is not None and self.connection.revive is not None:

@@ -90,6 +90,15 @@ class AsyncBoundedCluster(redis.asyncio.RedisCluster):
         finally:
             self._calls.release()
 
+    async def aclose(self) -> None:
+        """Disconnect from all nodes, also where redis-py would not.
+
+        It takes a client that is to read the topology anew, after a failure or an earlier close,
+        for one that has no connections.
+        """
+        self._initialize = False
+        await super().aclose()
+
 
 def cluster_client(target: Target, config: StoreConfig) -> redis.RedisCluster:
     """Make a sync client; redis-py reads the topology at once, which is tried until the deadline.

@@ -249,6 +249,8 @@ class Runner:
         return call.decode(reply)
 
     def _run_again(self, call: Call[T], attempts: Attempts, failure: Exception) -> T:
+        if self._closed:
+            raise StoreClosed from failure
         attempts.take_failed(failure)
         return self._run(call, attempts)
 

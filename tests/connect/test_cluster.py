@@ -40,6 +40,20 @@ async def test_a_cluster_is_followed(cluster: Cluster) -> None:
     await async_client.aclose()
 
 
+async def test_a_client_that_is_to_read_the_topology_anew_is_closed_all_the_same(
+    cluster: Cluster,
+) -> None:
+    client: Any = connect_async(config(cluster.url())).client
+    for number in range(30):
+        await client.get(f"key{number}")
+    connections = [one for node in client.get_nodes() for one in node._connections]
+    assert all(one.is_connected for one in connections)
+    assert len(connections) >= 3
+    client._initialize = True  # as a line does that has failed
+    await client.aclose()
+    assert not any(one.is_connected for one in connections)
+
+
 async def test_a_moved_slot_is_followed_though_nothing_is_retried(cluster: Cluster) -> None:
     client: Any = connect(config(cluster.url())).client
     async_client: Any = connect_async(config(cluster.url())).client
