@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from redisstore import AsyncSessionStore, SessionStore, StoreConfig
-from tests.faces import blocking
+from redisstore import SessionStore, StoreConfig
+from tests.faces import open_face
 from tests.servers import BACKEND_NAMES, Cluster, Server, require
 
 _numbers = itertools.count()
@@ -117,9 +117,7 @@ def open_store(
                 **settings,
             }
         )
-        if request.param == "async":
-            return blocking(lambda: AsyncSessionStore.from_url(config=config), loop)
-        return SessionStore.from_url(config=config)
+        return open_face(request.param, config, loop)
 
     damages = request.node.get_closest_marker("damages") is not None
     with looked_behind(open_one, damages=damages) as opening:

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Self, cast
 
-from redisstore import AsyncSessionStore, AsyncTurn, SessionEntry, SessionStore
+from redisstore import AsyncSessionStore, AsyncTurn, SessionEntry, SessionStore, StoreConfig
 
 
 class Blocking:
@@ -85,3 +85,10 @@ def blocking(
         return make()
 
     return cast("SessionStore", Blocking(loop.run_until_complete(made()), loop))
+
+
+def open_face(face: str, config: StoreConfig, loop: asyncio.AbstractEventLoop) -> SessionStore:
+    """Open a store through either face, ``sync`` or ``async``, to be called like the first."""
+    if face == "async":
+        return blocking(lambda: AsyncSessionStore.from_url(config=config), loop)
+    return SessionStore.from_url(config=config)

@@ -13,18 +13,13 @@ import redis
 import redis.asyncio
 
 from redisstore import AsyncSessionStore, SessionStore, StoreClosed, StoreConfig
-from tests.conftest import SITES, OpenStore, Site, Sites
+from tests.conftest import OpenStore, Site, Sites
 from tests.entries import key, source
 from tests.servers import BACKEND_NAMES, HOST, wait_until
 from tests.turns import begun
 
 ADA = key("ada")
 _numbers = itertools.count()
-
-
-@pytest.fixture(params=SITES)
-def site(request: pytest.FixtureRequest, sites: Sites) -> Site:
-    return sites.get(request.param)
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from redisstore import (
-    AsyncSessionStore,
     InvalidInput,
     SessionStore,
     StaleWrite,
@@ -23,7 +22,7 @@ from redisstore import (
 from redisstore.errors import shown
 from tests.conftest import FACES
 from tests.entries import key, source
-from tests.faces import blocking
+from tests.faces import open_face
 
 ADA = key("ada")
 
@@ -68,10 +67,7 @@ numbers = plain_numbers | st.decimals() | st.integers(1, 400).map(lambda n: Deci
 def store(request: pytest.FixtureRequest) -> Iterator[SessionStore]:
     config = StoreConfig(url="memory:", namespace="numbers", replica="tester")
     with contextlib.closing(asyncio.new_event_loop()) as loop:
-        if request.param == "async":
-            store = blocking(lambda: AsyncSessionStore.from_url(config=config), loop)
-        else:
-            store = SessionStore.from_url(config=config)
+        store = open_face(request.param, config, loop)
         store.get_or_create_session(source("ada"))
         yield store
         store.close()

@@ -3,37 +3,22 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from redisstore import SessionId, SessionStore, StoreConfig, TurnBusy
+from redisstore import SessionId, SessionStore, TurnBusy
 from redisstore.calls import amendments, imports, sharing
 from redisstore.calls.call import Conditions
-from tests.conftest import SITES, Site, Sites
 from tests.entries import DAY, aged, key, put, source
 from tests.halting import Halting
 from tests.servers import BACKEND_NAMES
 from tests.turns import begun
 
+pytestmark = pytest.mark.parametrize("open_store", ["sync"], indirect=True)
+"""What is tested takes steps of its own between those of the store for threads."""
 ADA, BOB, CAY = "ada", "bob", "cay"
 """In three partitions, where there are so many."""
-
-
-@pytest.fixture(params=SITES)
-def site(request: pytest.FixtureRequest, sites: Sites) -> Site:
-    return sites.get(request.param)
-
-
-@pytest.fixture
-def store(site: Site, namespace: str) -> Iterator[SessionStore]:
-    config = StoreConfig(
-        url=site.url, namespace=namespace, partitions=site.partitions, replica="gateway"
-    )
-    with SessionStore.from_url(config=config) as store:
-        yield store
-        assert list(store.audit()) == []
 
 
 def opened(store: SessionStore, *names: str) -> list[SessionId]:

@@ -8,33 +8,19 @@ from typing import Any
 
 import pytest
 
-from redisstore import SessionId, SessionStore, StaleWrite, StoreConfig, TurnBusy
+from redisstore import SessionId, SessionStore, StaleWrite, TurnBusy
 from redisstore.calls import amendments, leases, turns
 from redisstore.calls.call import Conditions
 from redisstore.calls.turn_replies import Running
-from tests.conftest import SITES, Site, Sites
 from tests.entries import key, source
 from tests.halting import Halting
 from tests.servers import wait_until
 from tests.turns import begun
 
+pytestmark = pytest.mark.parametrize("open_store", ["sync"], indirect=True)
+"""What is tested takes steps of its own between those of the store for threads."""
 ADA, BOB, CAY = "ada", "bob", "cay"
 """In three partitions, where there are so many."""
-
-
-@pytest.fixture(params=SITES)
-def site(request: pytest.FixtureRequest, sites: Sites) -> Site:
-    return sites.get(request.param)
-
-
-@pytest.fixture
-def store(site: Site, namespace: str) -> Iterator[SessionStore]:
-    config = StoreConfig(
-        url=site.url, namespace=namespace, partitions=site.partitions, replica="gateway"
-    )
-    with SessionStore.from_url(config=config) as store:
-        yield store
-        assert list(store.audit()) == []
 
 
 @pytest.fixture

@@ -10,17 +10,12 @@ from typing import Any
 import pytest
 
 from redisstore import DuplicateMessage, SessionStore, StoreConfig, TurnBusy, TurnLost
-from tests.conftest import SITES, Site, Sites
+from tests.conftest import Site
 from tests.entries import key, source
 from tests.servers import wait_until
 from tests.turns import begun, in_line
 
 ADA = key("ada")
-
-
-@pytest.fixture(params=SITES)
-def site(request: pytest.FixtureRequest, sites: Sites) -> Site:
-    return sites.get(request.param)
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from redisstore import AsyncSessionStore, SessionStore, StoreConfig, StoreUnavailable
+from redisstore import SessionStore, StoreConfig, StoreUnavailable
 from redisstore.server_info import ServerInfo
 from tests.cli.material import Run, document, source
-from tests.faces import blocking
+from tests.faces import open_face
 from tests.servers import Cluster, Server, wait_until
 
 
@@ -32,10 +32,7 @@ def opened(
     request: pytest.FixtureRequest, cluster: Cluster, loop: asyncio.AbstractEventLoop
 ) -> Iterator[SessionStore]:
     config = StoreConfig(url=cluster.url(), deadline=0.5, socket_timeout=0.2)
-    if request.param == "async":
-        store = blocking(lambda: AsyncSessionStore.from_url(config=config), loop)
-    else:
-        store = SessionStore.from_url(config=config)
+    store = open_face(request.param, config, loop)
     yield store
     store.close()
 

@@ -12,14 +12,14 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from redisstore import AsyncSessionStore, SessionStore, StoreConfig
+from redisstore import SessionStore, StoreConfig
 from redisstore.calls import prune
 from redisstore.calls.layout import Opening
 from tests.costs.contention import Scene
 from tests.costs.sockets import Wire
 from tests.costs.steps import Steps
 from tests.costs.table import operations, settings
-from tests.faces import blocking
+from tests.faces import open_face
 from tests.faults.operations import Operation, furnish
 
 if TYPE_CHECKING:
@@ -134,10 +134,7 @@ class _Count:
         return store if "turn" in self.operation.name else other
 
     def _opened(self, stack: ExitStack, loop: asyncio.AbstractEventLoop) -> SessionStore:
-        config = self._config()
-        if self.face == "sync":
-            return stack.enter_context(SessionStore.from_url(config=config))
-        store = blocking(lambda: AsyncSessionStore.from_url(config=config), loop)
+        store = open_face(self.face, self._config(), loop)
         stack.callback(store.close)
         return store
 

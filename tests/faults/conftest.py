@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from redisstore import AsyncSessionStore, SessionStore, StoreConfig
-from tests.faces import blocking
+from redisstore import SessionStore, StoreConfig
+from tests.faces import open_face
 from tests.servers import BACKEND_NAMES, FaultyProxy, Server, require
 
 if TYPE_CHECKING:
@@ -61,10 +61,7 @@ def opened(
     stores: list[SessionStore] = []
 
     def open_one(config: StoreConfig) -> SessionStore:
-        if request.param == "async":
-            store = blocking(lambda: AsyncSessionStore.from_url(config=config), loop)
-        else:
-            store = SessionStore.from_url(config=config)
+        store = open_face(request.param, config, loop)
         stores.append(store)
         return store
 

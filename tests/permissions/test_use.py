@@ -17,7 +17,7 @@ from redisstore.cli.app import app
 from redisstore.transfer import export_file, import_file, verify_file
 from tests.commands import ROOT
 from tests.entries import key, source
-from tests.faces import blocking
+from tests.faces import open_face
 from tests.faults.operations import OPERATIONS, furnish
 from tests.permissions.documented import refused
 from tests.servers import wait_until
@@ -49,10 +49,7 @@ def opened(
 
     def open_one(url: str, **settings: Any) -> SessionStore:
         config = config_of(place, url, **settings)
-        if request.param == "async":
-            store = blocking(lambda: AsyncSessionStore.from_url(config=config), loop)
-        else:
-            store = SessionStore.from_url(config=config)
+        store = open_face(request.param, config, loop)
         stores.append(store)
         return store
 
