@@ -13,6 +13,7 @@ import redis
 import redis.asyncio
 
 from redisstore import AsyncSessionStore, SessionStore, StoreClosed, StoreConfig
+from redisstore.connect import Waits
 from tests.conftest import OpenStore, Site, Sites
 from tests.entries import key, source
 from tests.servers import BACKEND_NAMES, HOST, wait_until
@@ -99,6 +100,23 @@ def test_a_turn_of_threads_that_waits_ends_as_its_store_is_closed(
     held.end()
     with other.turn(source("ada"), "m-0", wait=0):
         pass
+
+
+def test_a_wait_that_is_closed_before_it_has_its_connection_ends_likewise(
+    config: StoreConfig, other: SessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = begun(other)
+    store = SessionStore.from_url(config=config)
+
+    class CutPool:
+        def get_connection(self) -> object:
+            store.close()
+            raise TypeError("as redis-py does where another thread has cut the connection")
+
+    monkeypatch.setattr(Waits, "_pool_for", lambda *_: CutPool())
+    with pytest.raises(StoreClosed):
+        begun(store, "ada", "m-1", wait=600)
+    held.end()
 
 
 async def test_a_turn_of_tasks_that_waits_ends_as_its_store_is_closed(

@@ -53,9 +53,7 @@ class Waits:
                 self._block_in_slices(connection, key, seconds)
         except BaseException as error:
             connection.disconnect()  # it may still be blocked
-            # Whatever redis-py makes of a connection that is cut under its hands.
-            if self._closed and isinstance(error, Exception):
-                raise StoreClosed from error
+            self._raise_if_closed(error)
             raise
         finally:
             with self._lock:
@@ -98,7 +96,11 @@ class Waits:
         self._disconnect()
 
     def _acquire(self, pool: Any) -> Any:  # noqa: ANN401 - likewise
-        connection = pool.get_connection()
+        try:
+            connection = pool.get_connection()
+        except Exception as error:
+            self._raise_if_closed(error)
+            raise
         with self._lock:
             if not self._closed:
                 self._blocked.add(connection)
@@ -106,6 +108,11 @@ class Waits:
         connection.disconnect()
         pool.release(connection)
         raise StoreClosed
+
+    def _raise_if_closed(self, error: BaseException) -> None:
+        """Whatever redis-py makes of a connection that is cut under its hands."""
+        if self._closed and isinstance(error, Exception):
+            raise StoreClosed from error
 
     def _pool_for(self, key: str) -> Any:  # noqa: ANN401 - likewise
         with self._lock:
