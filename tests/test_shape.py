@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "redisstore"
 
 LAYERS = (
-    {"errors", "scripts", "server_info"},
+    {"errors", "fork", "scripts", "server_info"},
     {"text", "keys", "size"},
     {"source", "policy"},
     {"entry", "config"},

@@ -8,7 +8,6 @@ it looks for options, callbacks and caches that a script call has none of.
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -21,9 +20,10 @@ from redis import exceptions as rx
 
 from redisstore.connect.connection import Command, Connection, SyncClient, packed
 from redisstore.errors import StoreClosed
+from redisstore.fork import FreshAfterFork
 
 
-class Exchange:
+class Exchange(FreshAfterFork):
     """Sends commands and returns their replies; ``max_size`` threads at once, others wait.
 
     The connection that was used last is used next, so there are as many as there were threads.
@@ -36,10 +36,9 @@ class Exchange:
         self._max_size = max_size
         self._timeout = timeout
         self._closed = False
-        self._begin()
+        super().__init__()
 
-    def _begin(self) -> None:
-        self._process = os.getpid()
+    def _start_afresh(self) -> None:
         self._idle: deque[Any] = deque()
         # Weak: what a signal's handler tore out of a call is collected, and its place is free.
         self._live: WeakSet[Any] = WeakSet()
@@ -81,8 +80,6 @@ class Exchange:
 
         Who waits for a connection, or asks for one later, gets ``StoreClosed``.
         """
-        if self._process != os.getpid():
-            self._begin()
         with self._lock:
             self._closed = True
             self._live = WeakSet()
@@ -91,8 +88,6 @@ class Exchange:
         self._drop_idle()
 
     def _acquire(self) -> Any:  # noqa: ANN401 - redis-py's connections share no type
-        if self._process != os.getpid():
-            self._begin()  # after a fork the connections are the parent's
         if not self._waiting:
             try:
                 return self._idle.pop()

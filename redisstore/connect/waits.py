@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 from typing import Any
@@ -12,13 +11,14 @@ import redis
 
 from redisstore.connect.connection import Connection, SyncClient
 from redisstore.errors import StoreClosed
+from redisstore.fork import FreshAfterFork
 from redisstore.retry import FAILURES
 
 _SLICE = 0.2
 """Seconds that an imitated server blocks at a time."""
 
 
-class Waits:
+class Waits(FreshAfterFork):
     """Blocks threads on lists of Redis, over a client for waits that is made when it is needed."""
 
     def __init__(self, connection: Connection[SyncClient], slack: float) -> None:
@@ -26,10 +26,9 @@ class Waits:
         self._slack = slack
         self._client: Any = None
         self._closed = False
-        self._begin()
+        super().__init__()
 
-    def _begin(self) -> None:
-        self._process = os.getpid()
+    def _start_afresh(self) -> None:
         self._blocked: set[Any] = set()
         self._lock = threading.RLock()  # a signal's handler may close what it has interrupted
 
@@ -42,8 +41,6 @@ class Waits:
             OSError: likewise.
 
         """
-        if self._process != os.getpid():
-            self._begin()  # who waits in the parent does not wait here
         pool = self._pool_for(key)
         connection = self._acquire(pool)
         try:
@@ -85,8 +82,6 @@ class Waits:
 
     def close(self) -> None:
         """End all waits, for good."""
-        if self._process != os.getpid():
-            self._begin()
         with self._lock:
             self._closed = True
             blocked = tuple(self._blocked)

@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 
 from redisstore.calls.turns import Request
+from redisstore.fork import FreshAfterFork
 from redisstore.sync.keeper import LONGEST_JOIN
 
 MOST_PENDING = 1000
 """Turns that may await it; in a long outage the oldest are left to lapse."""
 
 
-class Abandons:
+class Abandons(FreshAfterFork):
     """Gives turns up one after the other, in one thread that runs while there are any."""
 
     def __init__(self, abandon: Callable[[Request], bool]) -> None:
         self._abandon = abandon
         """Says whether Redis was reached."""
         self._closed = False
-        self._start_afresh()
+        super().__init__()
 
     def _start_afresh(self) -> None:
-        self._process = os.getpid()
         self._lock = threading.RLock()  # a signal's handler may close what it has interrupted
         self._pending: deque[Request] = deque(maxlen=MOST_PENDING)
         self._thread: threading.Thread | None = None
 
-    def _locked(self) -> threading.RLock:
-        if self._process != os.getpid():
-            self._start_afresh()  # a fork has not the thread, and its lock may be locked
-        return self._lock
-
     def add(self, wanted: Request) -> None:
         """Give this turn up, some time soon."""
-        with self._locked():
+        with self._lock:
             if self._closed:
                 return
             self._pending.append(wanted)
@@ -49,7 +43,7 @@ class Abandons:
 
     def close(self, others: Iterable[Request]) -> None:
         """Give up what is pending and these others, for as long as Redis can be reached."""
-        with self._locked():
+        with self._lock:
             self._closed = True
             self._pending.extend(others)
             thread = self._thread
@@ -63,7 +57,7 @@ class Abandons:
             self._give_up(wanted)
 
     def _next(self) -> Request | None:
-        with self._locked():
+        with self._lock:
             if self._pending:
                 return self._pending.popleft()
             self._thread = None
@@ -71,5 +65,5 @@ class Abandons:
 
     def _give_up(self, wanted: Request) -> None:
         if not self._abandon(wanted) and self._closed:
-            with self._locked():
+            with self._lock:
                 self._pending.clear()  # there is no time to wait for each: they lapse

@@ -7,41 +7,35 @@ its partition are recovered; one timer a partition and period serves all.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 
 from redisstore.calls import leases
 from redisstore.calls.turn_replies import Recovered
 from redisstore.calls.turns import CLAIM_SECONDS, LOOK_SLACK
 from redisstore.errors import RedisStoreError
+from redisstore.fork import FreshAfterFork
 from redisstore.keys import Partition
 from redisstore.sync.base import Complete
 
 _log = logging.getLogger(__name__)
 
 
-class ClaimTimers:
+class ClaimTimers(FreshAfterFork):
     """Recovers the turns of a partition some time after a lane of it was handed over."""
 
     def __init__(self, complete: Complete) -> None:
         self._complete = complete
         self._closed = False
-        self._start_afresh()
+        super().__init__()
 
     def _start_afresh(self) -> None:
-        self._process = os.getpid()
         self._lock = threading.RLock()  # a signal's handler may close what it has interrupted
         self._timers: dict[Partition, threading.Timer] = {}
         self._handed_since: set[Partition] = set()
 
-    def _locked(self) -> threading.RLock:
-        if self._process != os.getpid():
-            self._start_afresh()  # a fork has not the threads, and its locks may be locked
-        return self._lock
-
     def expect_claim(self, home: Partition) -> None:
         """Take in that a lane of this partition was handed over."""
-        with self._locked():
+        with self._lock:
             if self._closed:
                 return
             if home in self._timers:
@@ -54,7 +48,7 @@ class ClaimTimers:
 
     def close(self) -> None:
         """Expect no claims any more."""
-        with self._locked():
+        with self._lock:
             self._closed = True
             timers = list(self._timers.values())
             self._timers.clear()
@@ -62,7 +56,7 @@ class ClaimTimers:
             timer.cancel()
 
     def _recover(self, home: Partition) -> None:
-        with self._locked():
+        with self._lock:
             if self._timers.pop(home, None) is None:
                 return  # closed
             again = home in self._handed_since

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +10,7 @@ from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
 from redisstore.errors import RedisStoreError, StoreClosed
+from redisstore.fork import FreshAfterFork
 
 KeyT = TypeVar("KeyT")
 LONGEST_RETRY = 1.0
@@ -34,7 +34,7 @@ class Kept(Protocol):
         """Take in that Redis was not reached."""
 
 
-class Keeper(Generic[KeyT]):
+class Keeper(FreshAfterFork, Generic[KeyT]):
     """Renews all that a store holds of one kind, together, in a thread that runs while it does."""
 
     def __init__(
@@ -47,10 +47,9 @@ class Keeper(Generic[KeyT]):
         self._renew = renew
         self._interval = ttl / 3
         self._closed = False
-        self._start_afresh()
+        super().__init__()
 
     def _start_afresh(self) -> None:
-        self._process = os.getpid()
         self._held: dict[KeyT, list[Kept]] = {}
         self._lock = threading.RLock()  # a signal's handler may close what it has interrupted
         self._stopped = threading.Event()
@@ -58,16 +57,9 @@ class Keeper(Generic[KeyT]):
         self._renewing = threading.Lock()
         """Held during a renewal, so that none overtakes a release and takes it again."""
 
-    def _locked(self) -> threading.RLock:
-        if self._process != os.getpid():
-            # A fork has neither the thread nor a claim to what the parent holds, and may have
-            # inherited its locks locked.
-            self._start_afresh()
-        return self._lock
-
     def keep(self, key: KeyT, holder: Kept) -> None:
         """Renew for a holder from now on, until this is closed."""
-        with self._locked():
+        with self._lock:
             if self._closed:
                 return
             self._held.setdefault(key, []).append(holder)
@@ -90,7 +82,7 @@ class Keeper(Generic[KeyT]):
 
     def forget(self, key: KeyT, holder: Kept) -> bool:
         """Do the same, without waiting for a renewal that is under way."""
-        with self._locked():
+        with self._lock:
             holders = self._held.get(key, [])
             if holder not in holders:
                 return False
@@ -101,7 +93,7 @@ class Keeper(Generic[KeyT]):
 
     def close(self) -> None:
         """Stop renewing, for good."""
-        with self._locked():
+        with self._lock:
             self._closed = True
             thread, self._thread = self._thread, None
             self._held.clear()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -23,6 +22,7 @@ from redisstore.calls.layout import Opening
 from redisstore.config import StoreConfig
 from redisstore.connect import Connection, SyncClient, Waits, exchange_for, execute_all
 from redisstore.errors import RedisStoreError, StoreClosed
+from redisstore.fork import FreshAfterFork
 from redisstore.retry import FAILURES, Attempts, raise_if_final, tell_repeated
 from redisstore.scripts import Library, library
 from redisstore.server_info import ServerInfo, ServerNode
@@ -35,7 +35,7 @@ UNSENT = rx.ConnectionError("not sent: the pipeline broke before")
 _log = logging.getLogger(__name__)
 
 
-class Runner:
+class Runner(FreshAfterFork):
     """Runs calls for ``SessionStore``."""
 
     def __init__(
@@ -46,14 +46,13 @@ class Runner:
         self._opening = opening
         self._config = config
         self._closed = False
-        self._begin()
+        super().__init__()
         self._waits = Waits(connection, config.socket_timeout)
         self._exchange = exchange_for(connection, config.deadline)
         ways: Any = self._exchange or connection.client  # redis-py leaves execute_command untyped
         self._execute: Callable[..., Any] = ways.execute_command
 
-    def _begin(self) -> None:
-        self._process = os.getpid()
+    def _start_afresh(self) -> None:
         self._watching: set[threading.RLock] = set()
         """The locks that watches hold while they call."""
         self._closing = threading.Condition()  # of an RLock, for the handlers of signals
@@ -195,8 +194,6 @@ class Runner:
 
     def close(self) -> None:
         """Close the connections, and end waits and watches; for good."""
-        if self._process != os.getpid():
-            self._begin()  # locks of the parent's threads may be locked
         with self._closing:
             self._closed = True
             self._closing.notify_all()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -25,6 +24,7 @@ from redisstore.errors import (
     TurnBusy,
     TurnLost,
 )
+from redisstore.fork import FreshAfterFork
 from redisstore.keys import Partition, SessionKey
 from redisstore.sync.abandons import Abandons
 from redisstore.sync.base import Complete
@@ -38,7 +38,7 @@ NO_MORE = "this store begins no more turns"
 _log = logging.getLogger(__name__)
 
 
-class TurnRegister:
+class TurnRegister(FreshAfterFork):
     """Begins and ends turns, renews those that run, and sees that a lane handed over is claimed."""
 
     def __init__(
@@ -54,23 +54,17 @@ class TurnRegister:
         self._abandons = Abandons(self._abandon)
         self._draining = False
         self._closed = False
-        self._start_afresh()
+        super().__init__()
 
     def _start_afresh(self) -> None:
-        self._process = os.getpid()
         self._changed = threading.Condition()  # of an RLock, for the handlers of signals
         self._waiting: dict[str, Request] = {}
         self._running: dict[str, Turn] = {}
 
-    def _locked(self) -> threading.Condition:
-        if self._process != os.getpid():
-            self._start_afresh()  # a fork has no claim to the parent's turns; locks may be locked
-        return self._changed
-
     @property
     def counts(self) -> tuple[int, int]:
         """How many turns run, and how many begin or wait."""
-        with self._locked():
+        with self._changed:
             return len(self._running), len(self._waiting)
 
     @property
@@ -81,7 +75,7 @@ class TurnRegister:
     def begin(self, turn: Turn) -> None:
         """Begin a turn; what was sent in vain is given up."""
         wanted = turn.wanted
-        with self._locked():
+        with self._changed:
             if over := self._over():
                 raise over
             self._waiting[wanted.token] = wanted
@@ -102,7 +96,7 @@ class TurnRegister:
             self._abandon(wanted)
             raise
         finally:
-            with self._locked():
+            with self._changed:
                 self._waiting.pop(wanted.token, None)
                 # A drain sees it in one place or the other.
                 over = self._over()
@@ -161,18 +155,18 @@ class TurnRegister:
     def forget(self, turn: Turn) -> None:
         """Stop renewing a turn."""
         self._keeper.forget(turns.lease_of(turn.wanted, turn.begun), turn)
-        with self._locked():
+        with self._changed:
             self._running.pop(turn.token, None)
             self._changed.notify_all()
 
     def drain(self, grace: float) -> Drained:
         """Begin no more turns, send those that wait away, and cut what does not end in time."""
-        with self._locked():
+        with self._changed:
             self._draining = True
             waiting = list(self._waiting.values())
         away: set[Partition] = set()
         told = [self._reach(wanted, away, wake=True) for wanted in waiting]
-        with self._locked():
+        with self._changed:
             before = len(self._running)
             self._changed.wait_for(lambda: not self._running, grace)
             cut = list(self._running.values())
@@ -203,7 +197,7 @@ class TurnRegister:
 
     def close(self) -> None:
         """Stop renewing, and give up what waits. What still runs lapses by itself."""
-        with self._locked():
+        with self._changed:
             self._closed = True
             waiting = list(self._waiting.values())
         self._claims.close()
