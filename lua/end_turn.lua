@@ -19,8 +19,7 @@
 -- Example  redis-cli --eval lua/end_turn.lua '{redisstore}:' '{redisstore}:entry:agent:main:telegram:dm:42' , by-hand/0/1 1763810553123000 10000 86400000 1200 '' 1 0 output_tokens 250
 
 local token, fence, keep_ms, message_ttl_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local last_prompt, cost_status = ARGV[5], ARGV[6]
-local increment_count, rule_count, rules_at = tonumber(ARGV[7]), tonumber(ARGV[8]), 9
+local last_prompt, cost_status, increment_count, rule_count, rules_at = ARGV[5], ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8]), 9
 
 -- shared: names
 local prefix, entry_key = KEYS[1], KEYS[2]
@@ -217,14 +216,17 @@ if fault then
   return fault
 end
 local seen_key, waiter = prefix .. 'seen:' .. session_key, redis.call('LINDEX', prefix .. 'queue:' .. session_key, 0)
-local done = (turn.message_id or '') ~= '' and { now, turn.message_id } or {}
+-- shared: handled
+-- The messages that the turn was for, as ZADD takes them.
+local handled = (turn.message_id or '') ~= '' and { now, turn.message_id } or {}
 for field in pairs(turn.takes and turn or {}) do
   if string.sub(field, 1, 5) == 'also ' then
-    done[#done + 1], done[#done + 2] = now, string.sub(field, 6)
+    handled[#handled + 1], handled[#handled + 2] = now, string.sub(field, 6)
   end
 end
+-- end shared
 -- The first write does no harm if the next one finds a key of a wrong type, and ends the script.
-if #done > 0 then
+if #handled > 0 then
   redis.call('ZREMRANGEBYSCORE', seen_key, '-inf', now - message_ttl_ms)
 end
 if not is_stale then
@@ -241,8 +243,8 @@ if not is_stale then
     end
   end
 end
-if #done > 0 then
-  redis.call('ZADD', seen_key, unpack(done))
+if #handled > 0 then
+  redis.call('ZADD', seen_key, unpack(handled))
   redis.call('PEXPIRE', seen_key, message_ttl_ms)
 end
 remember((is_stale and 'stale ' or 'ended ') .. (turn.id_home or '') .. ' ' .. (turn.session_id or ''))

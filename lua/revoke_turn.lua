@@ -161,16 +161,19 @@ remember('revoked ' .. (turn.id_home or '') .. ' ' .. (turn.session_id or ''))
 redis.call('SET', prefix .. 'op:' .. turn_token, 'abandoned', 'NX', 'PX', keep_ms)
 announce('turn_lost', 'session_key', session_key, 'session_id', turn.session_id or '', 'message_id', turn.message_id or '',
   'replica', turn.replica or '', 'fence', turn.fence, 'reason', 'revoked')
-if message_ttl_ms then
-  local done = (turn.message_id or '') ~= '' and { now, turn.message_id } or {}
-  for field in pairs(turn) do
-    if string.sub(field, 1, 5) == 'also ' then
-      done[#done + 1], done[#done + 2] = now, string.sub(field, 6)
-    end
+-- shared: handled
+-- The messages that the turn was for, as ZADD takes them.
+local handled = (turn.message_id or '') ~= '' and { now, turn.message_id } or {}
+for field in pairs(turn.takes and turn or {}) do
+  if string.sub(field, 1, 5) == 'also ' then
+    handled[#handled + 1], handled[#handled + 2] = now, string.sub(field, 6)
   end
+end
+-- end shared
+if message_ttl_ms then
   redis.call('ZREMRANGEBYSCORE', seen_key, '-inf', whole(now - message_ttl_ms))
-  if #done > 0 then
-    redis.call('ZADD', seen_key, unpack(done))
+  if #handled > 0 then
+    redis.call('ZADD', seen_key, unpack(handled))
     redis.call('PEXPIRE', seen_key, whole(message_ttl_ms))
   end
 else
