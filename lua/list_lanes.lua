@@ -1,10 +1,10 @@
 #!lua flags=no-writes
--- Which lanes of this partition are bound to each of some session ids; two of each at most.
+-- Which of some session ids lanes of this partition are bound to, and which lanes; two of each at most.
 --
 -- KEYS[1]  partition  {redisstore}:
 -- KEYS[2]  index      {redisstore}:updated_at
 -- ARGV[1]  ...        session ids
--- Returns  {session key, ...} for each
+-- Returns  for each that is bound here {its number among them, from 0, session key ...}
 -- Errors   CORRUPT (an index)
 -- Example  redis-cli --eval lua/list_lanes.lua '{redisstore}:' '{redisstore}:updated_at' , 20261122_112233_deadbeef0123 20261101_090000_0123deadbeef
 
@@ -25,23 +25,6 @@ local function ids_of(session_id)
   return prefix .. 'session_ids:' .. string.sub(session_id, -3)
 end
 -- end shared
--- shared: lanes
--- The session keys that are bound to an id, as the index has it. A hash of the index is read once a script: what the script
--- itself binds after that is not in it.
-local lanes_read = {}
-local function lanes_of(session_id)
-  local ids = ids_of(session_id)
-  if not lanes_read[ids] then
-    local bound, lanes = redis.call('HGETALL', ids), {}
-    for i = 1, #bound, 2 do
-      local keys = lanes[bound[i + 1]] or {}
-      keys[#keys + 1], lanes[bound[i + 1]] = bound[i], keys
-    end
-    lanes_read[ids] = lanes
-  end
-  return lanes_read[ids][session_id] or {}
-end
--- end shared
 -- shared: indexes
 -- Scripts don't roll back: a key of a wrong type ends the script before its first write.
 local function damaged_index(...)
@@ -55,22 +38,21 @@ local function damaged_index(...)
 end
 -- end shared
 
-local function bound_to(session_id)
-  local bound = {}
-  for _, session_key in ipairs(lanes_of(session_id)) do
-    if #bound < 2 and attempt('HGET', prefix .. 'entry:' .. session_key, 'session_id') == session_id then
-      bound[#bound + 1] = session_key
+-- An import asks all partitions for all its ids, and in most of them there is nothing: one command an id, then.
+local answer, bindings_of = {}, {}
+for i, session_id in ipairs(ARGV) do
+  local ids = ids_of(session_id)
+  bindings_of[ids] = bindings_of[ids] or redis.pcall('HGETALL', ids)
+  local bindings, found = bindings_of[ids], { i - 1 }
+  if bindings.err then
+    return string.find(bindings.err, '^WRONGTYPE') and damaged_index(ids) or bindings
+  end
+  for at = 1, #bindings, 2 do
+    local session_key = bindings[at]
+    if bindings[at + 1] == session_id and #found < 3 and attempt('HGET', prefix .. 'entry:' .. session_key, 'session_id') == session_id then
+      found[#found + 1] = session_key
     end
   end
-  return bound
-end
-
-local answer = {}
-for i, session_id in ipairs(ARGV) do
-  local fault = damaged_index(ids_of(session_id))
-  if fault then
-    return fault
-  end
-  answer[i] = bound_to(session_id)
+  answer[#answer + 1] = found[2] and found
 end
 return answer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Literal, TypeAlias, cast
 
 from redisstore.calls.call import Arg, Ask, Call, Context, Found, Sweep, as_text, new_token
@@ -22,6 +22,8 @@ what is stored can't be compared (``damaged``)."""
 
 Outcome: TypeAlias = "tuple[SessionEntry, Verdict | InvalidInput]"
 _Row: TypeAlias = tuple[SessionKey, tuple[SessionEntry, dict[str, str]]]
+_Bound: TypeAlias = tuple[SessionId, list[str]]
+"""A session id, and lanes of one partition that are bound to it."""
 _DAMAGED = "what the store has for this key is damaged, and can't be added to"
 _ROWS_A_ROUND = 200
 _ROWS_A_CALL = 25
@@ -102,22 +104,21 @@ def _settle(context: Context, rows: Sequence[_Row]) -> Generator[Ask, Any, None]
         if "id_home" not in fields:
             lanes.setdefault(entry.session_id, set()).add(key)
     ids, homes = sorted(lanes), context.space.partitions
-    replies: list[list[set[str]]] = yield Ask([_lanes_call(home, ids) for home in homes])
-    shared: set[SessionId] = set()
-    for session_id, *found in zip(ids, *replies, strict=True):
-        bound = set[str]().union(*found)
-        if len(bound | lanes[session_id]) > 1:
-            shared.add(session_id)
-            if bound:
-                yield from share(context, session_id)
+    replies: list[list[_Bound]] = yield Ask([_bound_call(home, ids) for home in homes])
+    bound: dict[SessionId, set[str]] = {}
+    for session_id, keys in chain.from_iterable(replies):
+        bound.setdefault(session_id, set()).update(keys)
+    shared = {one for one in ids if len(lanes[one] | bound.get(one, set())) > 1}
+    for session_id in sorted(shared & bound.keys()):
+        yield from share(context, session_id)
     for _, (entry, fields) in rows:
         if entry.session_id in shared:
             fields["id_home"] = context.space.home_of_id(entry.session_id).prefix
 
 
-def _lanes_call(home: Partition, ids: Sequence[SessionId]) -> Call[list[set[str]]]:
-    def decode(reply: Sequence[Sequence[bytes]]) -> list[set[str]]:
-        return [{as_text(key) for key in lanes} for lanes in reply]
+def _bound_call(home: Partition, ids: Sequence[SessionId]) -> Call[list[_Bound]]:
+    def decode(reply: Sequence[Sequence[Any]]) -> list[_Bound]:
+        return [(ids[at], [as_text(key) for key in keys]) for at, *keys in reply]
 
     return Call("list_lanes", (home.prefix, home.updated_at), tuple(ids), decode)
 
