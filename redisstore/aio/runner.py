@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
@@ -27,7 +27,6 @@ from redisstore.sync.runner import PAUSE_AFTER_FAILED_WAIT, SCAN_COUNT, UNSENT
 
 T = TypeVar("T")
 Execute: TypeAlias = Callable[..., Awaitable[Any]]
-AskInfo: TypeAlias = Callable[[], Awaitable[Mapping[str, Any]]]
 _TO_BE_TAUGHT = ("NOSCRIPT", "NOLAYOUT")
 """Answers of a server that has to be told the script, or the layout, first: no failures."""
 _FAILURES = (*FAILURES, AttributeError)
@@ -187,9 +186,10 @@ class AsyncRunner:
         masters, replicas = client.get_primaries(), client.get_replicas()
         for node in (*masters, *replicas):
             known = ServerNode(node.name, "replica" if node in replicas else "master")
-            yield known, await self._told(partial(client.info, target_nodes=node))
+            # Not through the client: one node that is away makes it read the topology anew.
+            yield known, await self._told(partial(node.execute_command, "INFO"))
 
-    async def _told(self, ask: AskInfo) -> ServerInfo | RedisStoreError:
+    async def _told(self, ask: Execute) -> ServerInfo | RedisStoreError:
         try:
             return ServerInfo.of(await self._repeat(ask, "INFO", self._attempts()))
         except RedisStoreError as error:

@@ -31,7 +31,7 @@ def knows_all(node: Server) -> bool:
 def opened(
     request: pytest.FixtureRequest, cluster: Cluster, loop: asyncio.AbstractEventLoop
 ) -> Iterator[SessionStore]:
-    config = StoreConfig(url=cluster.url(), deadline=0.5, socket_timeout=0.2)
+    config = StoreConfig(url=cluster.url(), deadline=1, socket_timeout=0.4)
     store = open_face(request.param, config, loop)
     yield store
     store.close()
