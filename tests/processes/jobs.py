@@ -55,14 +55,18 @@ def hold(store: SessionStore, name: str, process_id: str) -> None:
 
 
 def touch(store: SessionStore, names: Sequence[str], seed: int) -> list[tuple[str, int]]:
-    """Touch lanes at random until each is gone; what was acknowledged: name and last activity."""
+    """Touch lanes at random until each is gone; what was acknowledged: name and last activity.
+
+    Gone ones are chosen too: the fewer there were, the more often each would be touched, and the
+    last ones would never be old enough to be pruned.
+    """
     chance = random.Random(seed)
-    left, touched = list(names), []
-    while left:
-        name = chance.choice(left)
+    gone, touched = set[str](), []
+    while len(gone) < len(names):
+        name = chance.choice(names)
         entry = store.update_session(key_of(name), output_tokens=1)
         if entry is None:
-            left.remove(name)
+            gone.add(name)
         else:
             touched.append((name, to_ms(entry.updated_at)))
     return touched

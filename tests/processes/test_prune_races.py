@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NAMES = [str(number) for number in range(250)]
 PRUNERS = 3
 LAG_MS = 15
-"""How old the cutoffs are: less than the time between two touches of a lane, so that all go."""
+"""How old the cutoffs are: about the time between two touches of a lane, so that all go."""
 
 
 def test_a_session_touched_after_the_cutoff_is_never_removed(
