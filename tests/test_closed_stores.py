@@ -59,7 +59,7 @@ CALLS: tuple[Callable[[Any], Any], ...] = (
     lambda store: store.count_sessions(),
     lambda store: store.get_or_create_session(source("ada")),
     lambda store: list(store.list_sessions()),
-    lambda store: list(store.events(since="oldest", wait=0)),
+    lambda store: list(store.events(since="oldest", idle_timeout=0)),
     lambda store: list(store.audit()),
     lambda store: store.take_hold(ADA, "cron"),
     lambda store: store.turn(source("ada")).__enter__(),

@@ -73,7 +73,9 @@ def test_a_reader_is_told_that_it_was_continued(store: SessionStore) -> None:
     store.amend_session(key(ADA), {"display_name": "Ada"})
     continued(store)
     continued(store)
-    (event,) = [one for one in store.events(since="oldest", wait=0) if one.kind != "created"]
+    (event,) = [
+        one for one in store.events(since="oldest", idle_timeout=0) if one.kind != "created"
+    ]
     assert (event.kind, event.reason, event.session_key) == ("switched", "continued", key(ADA))
     assert (event.session_id, event.old_session_id) == (NEW, first.session_id)
 

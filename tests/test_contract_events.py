@@ -23,7 +23,7 @@ FLOOD = 4 * KEPT
 
 def told(store: SessionStore, **how: object) -> list[Event]:
     """All events that there are for a reader, by default from the oldest on."""
-    return list(store.events(**{"since": "oldest", "wait": 0, **how}))  # type: ignore[arg-type]
+    return list(store.events(**{"since": "oldest", "idle_timeout": 0, **how}))  # type: ignore[arg-type]
 
 
 def conversations(store: SessionStore, number: int, name: str = "ada") -> list[SessionId]:
@@ -41,7 +41,7 @@ def group_of(store: SessionStore) -> EventGroup:
     context = store.layout()
     assert context is not None
     index = context.space.partition_of(ADA).index
-    (group,) = [group for group in store.event_groups() if group.partition == index]
+    (group,) = [group for group in store.list_event_groups() if group.partition == index]
     return group
 
 
@@ -135,7 +135,7 @@ def test_who_looks_before_there_is_a_store_leaves_no_trace_and_misses_nothing(
 ) -> None:
     assert told(store) == told(store, group="agents") == []
     assert store.layout() is None
-    assert store.event_groups() == []
+    assert store.list_event_groups() == []
 
 
 def test_a_reader_goes_on_where_it_was(store: SessionStore) -> None:
@@ -153,8 +153,8 @@ def test_each_event_goes_to_one_of_a_group(store: SessionStore) -> None:
     lanes = [f"lane {number}" for number in range(30)]
     for name in lanes:
         store.get_or_create_session(source(name))
-    one = store.events(group="agents", consumer="one", since="oldest", wait=0)
-    other = store.events(group="agents", consumer="other", since="oldest", wait=0)
+    one = store.events(group="agents", consumer="one", since="oldest", idle_timeout=0)
+    other = store.events(group="agents", consumer="other", since="oldest", idle_timeout=0)
     first, second = list(islice(one, 1)), list(islice(other, 1))
     rest = [*told(store, group="agents", consumer="one"), *other]
     del one
@@ -183,7 +183,7 @@ def test_what_a_dead_consumer_left_goes_to_another(store: SessionStore) -> None:
     assert told(store, group="agents", consumer="heir") == []
     group = group_of(store)
     assert (group.pending, group.pending_with) == (3, "dead")
-    heir = store.events(group="agents", consumer="heir", claim_after=0.1, wait=60)
+    heir = store.events(group="agents", consumer="heir", claim_after=0.1, idle_timeout=60)
     assert [next(heir).session_id for _ in range(3)] == made
     del heir
     assert ids(told(store, group="agents", consumer="heir")) == made[2:]
@@ -243,7 +243,7 @@ def test_what_was_trimmed_away_before_it_was_acknowledged_is_told_as_a_gap(
     in_hand = next(store.events(group="agents", consumer="dead", since="oldest"))
     made = conversations(store, FLOOD)
     wait_until(lambda: group_of(store).pending_for > timedelta(seconds=0.1))
-    reader = store.events(group="agents", consumer=heir, claim_after=0.1, wait=60)
+    reader = store.events(group="agents", consumer=heir, claim_after=0.1, idle_timeout=60)
     first, second, rest, event = (next(reader) for _ in range(4))
     assert [first.kind, second.kind, rest.kind, event.kind] == ["gap", "gap", "gap", "reset"]
     assert first.id == first.lost_from == in_hand.id
@@ -275,7 +275,7 @@ def test_a_stream_that_was_deleted_is_a_gap(store: SessionStore, site: Site) -> 
         ({"since": "yesterday"}, "since"),
         ({"since": ["1-2"]}, "since"),
         ({"since": 5}, "since"),
-        ({"wait": -1}, "wait"),
+        ({"idle_timeout": -1}, "idle_timeout"),
         ({"group": ""}, "group"),
         ({"group": "g", "consumer": "\ud800"}, "consumer"),
         ({"group": "g", "claim_after": 0}, "claim_after"),

@@ -39,7 +39,7 @@ def test_it_is_told_of_and_counts_as_no_loss_of_a_replica(open_store: OpenStore)
     store = open_store(suspend_after_interruptions=1)
     turn = begun(store, "ada", "m-1")
     assert store.revoke_turn(KEY, turn.token)
-    lost, marked = list(store.events(since="oldest", wait=0))[-2:]
+    lost, marked = list(store.events(since="oldest", idle_timeout=0))[-2:]
     assert (lost.kind, lost.reason, lost.session_key) == ("turn_lost", "revoked", KEY)
     assert (marked.kind, marked.reason) == ("resume_pending", "turn_revoked")
     assert store.recover_turns() == 0

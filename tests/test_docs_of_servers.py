@@ -127,7 +127,7 @@ def test_one_person_is_erased_as_it_is_told() -> None:
         assert [where for where, what in stored(server).items() if person in where + what] == [
             "{redisstore}:events"
         ]
-        for event in store.events(since="oldest", wait=0):
+        for event in store.events(since="oldest", idle_timeout=0):
             if event.session_key == key(person):
                 partition, ms, number = event.id.split("-")
                 assert partition == "0"

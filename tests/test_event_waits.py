@@ -125,11 +125,11 @@ def test_a_task_that_waits_can_be_cancelled(config: StoreConfig) -> None:
     assert asyncio.run(cancelled())
 
 
-def _steps(wait: float | None, answer: Callable[[int], list[Event]]) -> Iterator[object]:
+def _steps(idle_timeout: float | None, answer: Callable[[int], list[Event]]) -> Iterator[object]:
     """What a reader of one partition asks for, each look answered with these events."""
     opening = Opening(StoreConfig(), clustered=False)
     opening.found(1)
-    sweep = events.sweep(opening, events.wanted("oldest", wait, None, None, 60))
+    sweep = events.sweep(opening, events.wanted("oldest", idle_timeout, None, None, 60))
     step: object = next(sweep)
     looks = 0
     try:

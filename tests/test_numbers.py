@@ -32,7 +32,7 @@ TAKERS: dict[str, Callable[[Any, Any], object]] = {
     "max_age_days": lambda s, n: s.prune_old_entries(n, dry_run=True),
     "max_age_seconds": lambda s, n: s.suspend_recently_active(n),
     "wait": lambda s, n: s.turn(source("ada"), wait=n),
-    "wait for events": lambda s, n: s.events(wait=n),
+    "idle_timeout": lambda s, n: s.events(idle_timeout=n),
     "claim_after": lambda s, n: s.events(group="g", claim_after=n),
     "grace": lambda s, n: s.drain(n),
     "ttl": lambda s, n: s.take_hold(ADA, "cron", ttl=n),

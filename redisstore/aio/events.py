@@ -21,14 +21,14 @@ class EventOperations(StoreBase):
         group: str | None = None,
         consumer: str | None = None,
         claim_after: float = 60.0,
-        wait: float | None = None,
+        idle_timeout: float | None = None,
     ) -> AsyncIterator[Event]:
         """Yield what happens to sessions, on whichever replica, as it happens.
 
         ``since``: ``"now"``, which is when the first event is asked for; ``"oldest"``, all that is
         kept; or the ids of events that were handled, the last of each partition: what came after
-        them, and all of partitions that have none among them. Ends after ``wait`` seconds without
-        an event (0: what there is), else not before the store is closed.
+        them, and all of partitions that have none among them. Ends after ``idle_timeout`` seconds
+        without an event (0: what there is), else not before the store is closed.
 
         With a ``group`` each event goes to one of the group's consumers, and a new group begins at
         ``since``. An event is acknowledged when its consumer comes back for the next one; if it
@@ -50,10 +50,10 @@ class EventOperations(StoreBase):
 
         """
         name = self.config.replica if consumer is None else consumer
-        wanted = events.wanted(since, wait, group, name, claim_after)
+        wanted = events.wanted(since, idle_timeout, group, name, claim_after)
         return self._runner.watch(events.sweep(self._opening, wanted))
 
-    async def event_groups(self) -> list[EventGroup]:
+    async def list_event_groups(self) -> list[EventGroup]:
         """List the groups that read the events, and how far each is, partition by partition.
 
         Asks all partitions, in one pipeline.

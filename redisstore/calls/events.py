@@ -31,27 +31,33 @@ class Wanted:
     """What a reader asked for, checked."""
 
     since: Literal["now", "oldest"] | Mapping[int, str]
-    wait: float
+    idle_timeout: float
     group: str = ""
     consumer: str = ""
     claim_after: float = math.inf
 
 
 def wanted(
-    since: object, wait: float | None, group: str | None, consumer: str | None, claim_after: float
+    since: object,
+    idle_timeout: float | None,
+    group: str | None,
+    consumer: str | None,
+    claim_after: float,
 ) -> Wanted:
     """Check what a reader asks for."""
     begin = _beginning(since)
-    if wait is None:
-        wait = math.inf
+    if idle_timeout is None:
+        idle_timeout = math.inf
     else:
-        checked_number("wait", wait, lowest=0, highest=_LONGEST_WAIT, unit="seconds")
+        checked_number(
+            "idle_timeout", idle_timeout, lowest=0, highest=_LONGEST_WAIT, unit="seconds"
+        )
     checked_number("claim_after", claim_after, lowest=0.1, highest=_LONGEST_WAIT, unit="seconds")
     if group is None:
-        return Wanted(begin, wait)
+        return Wanted(begin, idle_timeout)
     return Wanted(
         begin,
-        wait,
+        idle_timeout,
         checked_text("group", group, max_bytes=LONGEST_NAME),
         checked_text("consumer", consumer, max_bytes=LONGEST_NAME),
         claim_after,
@@ -74,7 +80,7 @@ def sweep(
     opening: Opening, asked: Wanted, clock: Callable[[], float] = time.monotonic
 ) -> Watch[Event]:
     """Yield events until none came for as long as was asked for."""
-    patience = _Patience(asked.wait)
+    patience = _Patience(asked.idle_timeout)
     begin = asked.since
     while not opening.done:
         (partitions,) = yield Ask([opening.call(claim=False)])
@@ -123,12 +129,12 @@ def _start(
 class _Patience:
     """How long to pause while nothing comes, and when to give up."""
 
-    def __init__(self, wait: float) -> None:
-        self._wait = wait
+    def __init__(self, idle_timeout: float) -> None:
+        self._idle_timeout = idle_timeout
         self.renew()
 
     def renew(self) -> None:
-        self._left, self._latest = self._wait, 0.0
+        self._left, self._latest = self._idle_timeout, 0.0
 
     def pause(self) -> float | None:
         if self._left <= 0:

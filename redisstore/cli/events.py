@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -24,20 +23,14 @@ _STYLES = {
 }
 
 
-class Since(StrEnum):
-    """Where to begin."""
-
-    NOW = "now"
-    OLDEST = "oldest"
-
-
 @command("url", "namespace", "json")
 def watch(
     call: Invocation,
     since: Annotated[
-        Since, typer.Option(help="Begin now, or with the oldest event that is kept.")
-    ] = Since.NOW,
-    wait: Annotated[
+        Literal["now", "oldest"],
+        typer.Option(help="Begin now, or with the oldest event that is kept."),
+    ] = "now",
+    idle_timeout: Annotated[
         float | None,
         typer.Option(
             metavar="SECONDS", help="End after so long without an event; 0: show what there is."
@@ -50,7 +43,7 @@ def watch(
     """
     output = call.output
     with contextlib.suppress(KeyboardInterrupt), call.open_store() as store:
-        for event in store.events(since=since.value, wait=wait):
+        for event in store.events(since=since, idle_timeout=idle_timeout):
             if output.as_json:
                 output.record(event)
             else:

@@ -21,7 +21,7 @@ def undelivered(store: SessionStore) -> Iterator[Finding]:
     """Look at how far each group is, in each partition."""
     # A stream of a wrong type can't be read; it is named where all keys are looked at.
     with contextlib.suppress(CorruptEntry):
-        groups = store.event_groups()
+        groups = store.list_event_groups()
         late = [finding for group in groups if (finding := _late(group))]
         names = {group.name for group in groups}
         yield from late or [

@@ -22,7 +22,7 @@ def test_what_there_is_is_shown_one_line_an_event(store: SessionStore, run: Run)
     store.get_or_create_session(source("42"))
     store.suspend_session(KEY)
     store.mark_resume_pending(store.get_or_create_session(source("43")).session_key, STRANGE)
-    shown = run("watch", "--since", "oldest", "--wait", "0").stdout
+    shown = run("watch", "--since", "oldest", "--idle-timeout", "0").stdout
     assert [line.split()[2] for line in shown.splitlines()] == [
         "created",
         "suspended",
@@ -30,15 +30,17 @@ def test_what_there_is_is_shown_one_line_an_event(store: SessionStore, run: Run)
         "resume_pending",
     ]
     assert "\x1b" not in shown
-    created, suspended, *_ = lines(run("watch", "--since", "oldest", "--wait", "0", "--json"))
+    created, suspended, *_ = lines(
+        run("watch", "--since", "oldest", "--idle-timeout", "0", "--json")
+    )
     assert (created["kind"], created["session_key"]) == ("created", KEY)
     assert (suspended["reason"], suspended["session_keys"]) == ("asked", [KEY])
     assert created["id"] < suspended["id"]
-    assert run("watch", "--wait", "0").stdout == ""
+    assert run("watch", "--idle-timeout", "0").stdout == ""
 
 
 def test_a_wrong_beginning_is_wrong_usage(run: Run) -> None:
-    for wrong in (("--since", "yesterday"), ("--wait", "-1")):
+    for wrong in (("--since", "yesterday"), ("--idle-timeout", "-1")):
         result = run("watch", *wrong)
         assert (result.exit_code, result.stdout) == (2, "")
 
@@ -90,6 +92,6 @@ def test_the_doctor_names_a_group_that_is_late(store: SessionStore, client: redi
     for _ in range(300):
         store.get_or_create_session(source("42"), force_new=True)
     assert (finding().severity, "trimmed away" in finding().message) == ("fault", True)
-    for event in store.events(group="agents", consumer="slow", wait=0):
+    for event in store.events(group="agents", consumer="slow", idle_timeout=0):
         assert event.kind in {"gap", "reset"}
     assert finding().severity == "ok"

@@ -235,11 +235,11 @@ OPERATIONS: Sequence[Operation] = (
     ),
     reading(
         "events",
-        lambda s: _kinds(s.events(since="oldest", wait=0)),
+        lambda s: _kinds(s.events(since="oldest", idle_timeout=0)),
         streams=True,
         calls=lambda partitions: 2 * partitions,
     ),
-    reading("event_groups", lambda s: s.event_groups(), calls=every),
+    reading("list_event_groups", lambda s: s.list_event_groups(), calls=every),
     reading("list_replicas", lambda s: s.list_replicas(), streams=True),
     Operation(
         "import_sessions",

@@ -54,7 +54,7 @@ def test_a_fault_at_any_step_loses_and_repeats_nothing(
     for name in NAMES:
         store.get_or_create_session(source_of(name))
     read: Any = store.events
-    events = read(since="oldest", wait=0, **how)
+    events = read(since="oldest", idle_timeout=0, **how)
     told: list[Event] = []
     while True:
         fault(server, proxy)
@@ -68,8 +68,8 @@ def test_a_fault_at_any_step_loses_and_repeats_nothing(
         mine = [event.id for event in told if event.partition == partition]
         assert mine == sorted(mine)
     if how:
-        assert list(read(wait=0, **how)) == []
-        assert {group.pending for group in store.event_groups()} == {0}
+        assert list(read(idle_timeout=0, **how)) == []
+        assert {group.pending for group in store.list_event_groups()} == {0}
 
 
 def test_what_was_given_out_in_vain_is_given_again(
@@ -88,7 +88,7 @@ def test_what_was_given_out_in_vain_is_given_again(
     with pytest.raises(StoreUnavailable):
         next(store.events(group="agents", since="oldest"))
     proxy.pass_through()
-    told = list(store.events(group="agents", wait=0))
+    told = list(store.events(group="agents", idle_timeout=0))
     assert [event.session_key for event in told] == [key_of(name) for name in NAMES]
 
 

@@ -76,7 +76,9 @@ def test_an_expired_session_is_closed_by_one_gateway(
 
         wait_until(finalized, timeout=60, message=gateways[0].log_tail())
         told = [
-            event for event in store.events(since="oldest", wait=0) if event.kind == "finalized"
+            event
+            for event in store.events(since="oldest", idle_timeout=0)
+            if event.kind == "finalized"
         ]
         assert len(told) == 1
         assert told[0].error is None

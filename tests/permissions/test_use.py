@@ -35,7 +35,7 @@ READ_BY_HAND = (
     ("stats",),
     ("turns",),
     ("replicas",),
-    ("watch", "--since", "oldest", "--wait", "0"),
+    ("watch", "--since", "oldest", "--idle-timeout", "0"),
     ("prune", "--dry-run"),
     ("doctor",),
 )
@@ -120,9 +120,9 @@ def test_a_gateway_may_read_events_in_a_group(
     store = opened(place.as_user("gateway"))
     for name in ("ada", "bob", "cay"):
         store.get_or_create_session(source(name))
-    kinds = [event.kind for event in store.events(group="g", since="oldest", wait=0)]
+    kinds = [event.kind for event in store.events(group="g", since="oldest", idle_timeout=0)]
     assert kinds == ["created"] * 3
-    assert {group.name for group in store.event_groups()} == {"g"}
+    assert {group.name for group in store.list_event_groups()} == {"g"}
     assert refused(place.nodes) == []
 
 
@@ -180,7 +180,7 @@ def test_a_gateway_may_repair(place: Place, opened: Callable[..., SessionStore])
 def test_a_dashboard_may_look(place: Place, words: tuple[str, ...]) -> None:
     with SessionStore.from_url(config=config_of(place, place.url)) as store:
         store.get_or_create_session(source("ada"))
-        list(store.events(group="g", since="oldest", wait=0))
+        list(store.events(group="g", since="oldest", idle_timeout=0))
         with store.turn(source("ada"), "m-1"):
             done = looked(place, words)
     assert done.exit_code == 0, (done.stdout, done.exception)

@@ -36,7 +36,7 @@ def test_the_streams_tell_every_change_in_order(
         told = _streams(store)
         _follow_all(told)
         assert Counter(change for some in changes for change in some) == _events(told)
-        read = list(store.events(since="oldest", wait=0))
+        read = list(store.events(since="oldest", idle_timeout=0))
         assert Counter((one.kind, one.session_key, one.session_id) for one in read) == _events(told)
         for key, some in told.items():
             mine = [event.session_id for event in read if event.session_key == key]
@@ -64,8 +64,8 @@ def test_each_event_is_handled_though_consumers_are_killed(
         shift.kill(1)
         shift.kill(2)
         shift.finish()
-        heir = store.events(group="agents", consumer="heir", claim_after=0.1, wait=5)
-        everything = {event.id for event in store.events(since="oldest", wait=0)}
+        heir = store.events(group="agents", consumer="heir", claim_after=0.1, idle_timeout=5)
+        everything = {event.id for event in store.events(since="oldest", idle_timeout=0)}
         done = handled()
         while set(done) != everything:
             done.append(next(heir).id)
