@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Self
 from zoneinfo import ZoneInfo
@@ -163,6 +164,12 @@ class StoreConfig(BaseSettings):
                 _log.warning("%s: there is no such setting, it has no effect", name)
         return self
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy with some settings put in; as in all of pydantic, these are not checked."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("reset_rules", None)  # worked out from the settings before
+        return copied
+
     @cached_property
     def reset_rules(self) -> ResetRules:
         """The reset policies with their time zone, ready for scripts."""
@@ -184,19 +191,34 @@ def configured(
     namespace: str | None = None,
     partitions: int | None = None,
 ) -> StoreConfig:
-    """Return the configuration with the given arguments put in, all of it checked.
+    """Return the configuration with the given arguments put in, these checked.
+
+    One that was made already keeps all else as it is: the environment is not asked again.
 
     Raises:
-        InvalidInput: one of them is wrong; the message names it.
+        InvalidInput: one of them, or a variable, is wrong; the message names it.
 
     """
-    given = {"url": url, "namespace": namespace, "partitions": partitions}
-    overrides = {name: value for name, value in given.items() if value is not None}
-    settings = {} if config is None else config.model_dump(exclude_unset=True)
+    overrides: dict[str, Any] = {}
+    if url is not None:
+        overrides["url"] = _checked_url(url)
+    if namespace is not None:
+        overrides["namespace"] = check_namespace(namespace)
+    if partitions is not None:
+        overrides["partitions"] = check_partitions(partitions)
+    if config is not None:
+        return config.model_copy(update=overrides)
     try:
-        return StoreConfig.model_validate({**settings, **overrides})
+        return StoreConfig(**overrides)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise InvalidInput(
             ".".join(map(str, first["loc"])) or "environment", first["msg"]
         ) from error
+
+
+def _checked_url(url: object) -> str:
+    if not isinstance(url, str):
+        # Not repeated: it may hold a password.
+        raise InvalidInput("url", f"must be text, not {type(url).__name__}")
+    return url

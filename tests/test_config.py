@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from redisstore import InvalidInput, SessionResetPolicy, SessionStore, StoreConfig
+from redisstore import (
+    AsyncSessionStore,
+    InvalidInput,
+    SessionResetPolicy,
+    SessionStore,
+    StoreConfig,
+)
 from redisstore.config import configured
 
 
@@ -34,6 +40,31 @@ def test_arguments_go_before_the_configuration_and_that_before_the_environment(
     assert configured(given).namespace == "from-config"
     assert configured(given, namespace="from-argument").namespace == "from-argument"
     assert configured(given).url == "memory:"
+
+
+class Extended(StoreConfig):
+    greeting: str = "hello"
+
+
+@pytest.mark.parametrize("face", [SessionStore, AsyncSessionStore])
+def test_one_that_was_made_asks_the_environment_no_more(
+    face: type[SessionStore | AsyncSessionStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = Extended(url="memory:", greeting="moin")
+    monkeypatch.setenv("REDISSTORE_NAMESPACE", "from-env")
+    monkeypatch.setenv("REDISSTORE_DEADLINE", "1.5")
+    assert face.from_url(config=given).config == given
+    changed = face.from_url(config=given, namespace="from-argument").config
+    assert changed == given.model_copy(update={"namespace": "from-argument"})
+    assert changed.model_fields_set == {"url", "namespace", "greeting"}
+
+
+def test_a_copy_has_the_reset_rules_of_its_own_settings() -> None:
+    config = StoreConfig()
+    assert str(config.reset_rules.timezone) == "UTC"
+    copied = config.model_copy(update={"timezone": "Europe/Berlin"})
+    assert str(copied.reset_rules.timezone) == "Europe/Berlin"
+    assert str(config.reset_rules.timezone) == "UTC"
 
 
 @pytest.mark.parametrize(
@@ -70,6 +101,10 @@ def test_a_wrong_argument_is_named() -> None:
         SessionStore.from_url("memory:", namespace="two words")
     with pytest.raises(InvalidInput, match="partitions"):
         SessionStore.from_url("memory:", partitions=0)
+    url: Any = b"redis://:secret@host"
+    for config in (None, StoreConfig()):
+        with pytest.raises(InvalidInput, match=r"^url: must be text, not bytes$"):
+            SessionStore.from_url(url, config=config)
 
 
 @pytest.mark.parametrize("value", ["ninety", None, [90], True, 0.5, float("inf"), ""])
@@ -91,8 +126,15 @@ def test_a_misspelt_variable_is_not_passed_over_in_silence(
 ) -> None:
     monkeypatch.setenv("REDISSTORE_NAMESPCE", "gateway")
     with caplog.at_level(logging.WARNING):
-        StoreConfig()
+        config = StoreConfig(url="memory:")
     assert "REDISSTORE_NAMESPCE: there is no such setting" in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        SessionStore.from_url(config=config).close()
+    assert caplog.text == ""
+    with caplog.at_level(logging.WARNING):
+        SessionStore.from_url("memory:").close()
+    assert len(caplog.records) == 1
 
 
 def test_a_configuration_is_frozen() -> None:
