@@ -67,7 +67,10 @@ class StoreFull(StoreUnavailable):
 
 
 class StoreRefused(RedisStoreError):
-    """Redis answered with a refusal that a retry won't change: authentication, ACL."""
+    """Redis answered with an error that a retry won't change; the message repeats it.
+
+    A wrong password, a permission that is missing, or any error that is none of those below.
+    """
 
 
 class StoreClosed(RedisStoreError):
@@ -76,8 +79,8 @@ class StoreClosed(RedisStoreError):
     A call that was under way as it was closed may or may not have been applied.
     """
 
-    def __init__(self) -> None:
-        super().__init__("the store was closed")
+    def __str__(self) -> str:
+        return "the store was closed"
 
 
 class LayoutMismatch(RedisStoreError):
