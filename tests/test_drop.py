@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 
@@ -35,7 +36,7 @@ def furnish(store: SessionStore, sessions: int = 3) -> None:
     store.take_hold(key("0"), "cron")
     for number in (0, 1):
         store.switch_session(key(str(number)), SessionId("shared"))
-    list(store.events(group="agents", since="oldest", wait=0))
+    list(store.events(group="agents", since="oldest", idle_timeout=0))
     store.suspend_session(key("2"))
 
 
@@ -75,6 +76,7 @@ def test_every_key_of_the_store_goes_and_no_other(
     removed = store.drop(on_removed=told.append)
     assert removed >= len(there) > 10
     assert told == sorted(told)
+    assert told[-1] == removed
     assert stored(look, namespace) == set()
     assert {name: stored(look, name) for name in others} == before
     for name in others:
@@ -82,6 +84,17 @@ def test_every_key_of_the_store_goes_and_no_other(
             assert list(other.audit()) == []
             assert other.drop() > 0
         assert stored(look, name) == set()
+
+
+@pytest.mark.parametrize("sessions", [3, 60])
+def test_each_round_is_told_of_and_so_is_the_end(store: SessionStore, sessions: int) -> None:
+    furnish(store, sessions)
+    told: list[int] = []
+    removed = store.drop(on_removed=told.append)
+    assert told[-1] == removed
+    rounds = [gone - before for before, gone in pairwise([0, *told])]
+    assert max(rounds) <= 100
+    assert len(told) >= removed / 100
 
 
 def test_what_is_not_there_is_dropped_without_a_trace(

@@ -26,7 +26,7 @@ TWINS = (
 
 _SIGNATURE = re.compile(r"^( *)def (\w+)(\(.*?\) -> (.*?):\n)", re.DOTALL | re.MULTILINE)
 _RUNS_CALLS = (
-    r"self\._(?:run|run_all|complete|look_and_drop)\(|self\.(?:get_session|count|layout)\(|super\(\)\.close\("
+    r"self\._(?:run|run_all|complete|look_and_drop|drop_round)\(|self\.(?:get_session|count|layout)\(|super\(\)\.close\("
     r"|self\._(?:keeper|turns)\.(?:close|drain)\("
 )
 _GENERATORS = ("_readable", "audit")

@@ -23,10 +23,10 @@ class DropOperations(StoreBase):
         """Remove every key of this namespace, and no other; return how many there were.
 
         Stop the gateways first: what they write meanwhile may be removed, or be the beginning of a
-        new store. ``on_removed`` is told after each round how many are gone. The layout record goes
-        last: a drop that was interrupted is finished by another. Reads all key names of the
-        database twice, in short calls (SCAN, then one round trip for each 100 keys, on Cluster one
-        a master).
+        new store. ``on_removed`` is told after each round how many are gone, and at the end. The
+        layout record goes last: a drop that was interrupted is finished by another. Reads all key
+        names of the database twice, in short calls (SCAN, then one round trip for each 100 keys, on
+        Cluster one a master).
 
         Raises:
             StoreInUse: replicas are alive, or turns run; nothing was removed. With ``force`` that
@@ -49,7 +49,10 @@ class DropOperations(StoreBase):
         else:
             raise StoreInUse(f"{context.space.namespace} is written to: stop what does, drop again")
         last = await self._complete(dropping.finish)
-        return removed + last
+        removed += last
+        if on_removed is not None:
+            on_removed(removed)
+        return removed
 
     async def _look_and_drop(
         self, context: Context, removed: int, on_removed: Callable[[int], None] | None
@@ -58,11 +61,21 @@ class DropOperations(StoreBase):
         async for key in self._runner.scan(audit.pattern(context)):
             batch.append(key)
             if len(batch) == _KEYS_A_ROUND:
-                async for count in self._runner.drive(dropping.removals(context, batch)):
-                    removed += count
+                removed = await self._drop_round(context, batch, removed, on_removed)
                 batch = []
-                if on_removed is not None:
-                    on_removed(removed)
+        if batch:
+            removed = await self._drop_round(context, batch, removed, on_removed)
+        return removed
+
+    async def _drop_round(
+        self,
+        context: Context,
+        batch: list[bytes],
+        removed: int,
+        on_removed: Callable[[int], None] | None,
+    ) -> int:
         async for count in self._runner.drive(dropping.removals(context, batch)):
             removed += count
+        if on_removed is not None:
+            on_removed(removed)
         return removed
