@@ -17,7 +17,7 @@ from __future__ import annotations
 import binascii
 import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import NewType, TypeVar
@@ -216,13 +216,12 @@ class KeySpace:
         return self.partitions[zlib.crc32(session_id.encode()) % self.partition_count]
 
     def by_partition(
-        self, items: Iterable[tuple[SessionKey, T]]
-    ) -> dict[Partition, list[tuple[SessionKey, T]]]:
-        """Sort pairs that begin with a session key into their partitions, order kept."""
-        sorted_items: dict[Partition, list[tuple[SessionKey, T]]] = {}
-        for session_key, item in items:
-            home = self.partition_of(session_key)
-            sorted_items.setdefault(home, []).append((session_key, item))
+        self, items: Iterable[T], key: Callable[[T], SessionKey]
+    ) -> dict[Partition, list[T]]:
+        """Sort items into the partitions of their session keys, which ``key`` tells; order kept."""
+        sorted_items: dict[Partition, list[T]] = {}
+        for item in items:
+            sorted_items.setdefault(self.partition_of(key(item)), []).append(item)
         return sorted_items
 
 

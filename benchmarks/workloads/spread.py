@@ -72,7 +72,7 @@ def _used(cluster: Cluster, entries: Sequence[SessionEntry]) -> Readings:
         if context is None or context.space.partition_count != 64:
             raise RuntimeError(f"64 partitions are the default on Cluster, not {context}")
         sessions = [0.0] * len(cluster.masters)
-        for home, some in context.space.by_partition((e.session_key, e) for e in entries).items():
+        for home, some in context.space.by_partition(entries, lambda e: e.session_key).items():
             sessions[home.slot * _MASTERS // SLOTS] += len(some)
         full = _of_each(cluster, used_memory)
         keys = _of_each(cluster, lambda master: float(master.ask("DBSIZE")))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-from redisstore.calls.call import Ask, Call, Context, Found, Sweep, as_labelled, as_text
+from redisstore.calls.call import Ask, Call, Context, Found, Sweep, as_labelled, as_text, chunks
 from redisstore.calls.leases import recover
 from redisstore.calls.sharing import share
 from redisstore.keys import (
@@ -18,7 +18,6 @@ from redisstore.keys import (
     SessionId,
 )
 
-T = TypeVar("T")
 _PAGE = 100
 _OTHERS_A_CALL = 20
 """Hashes of session ids are among them; with a million sessions, of hundreds each."""
@@ -69,7 +68,7 @@ def keys(context: Context, found: Iterable[bytes], *, repair: bool) -> Sweep[Fau
         *(
             _others(prefix, some, repair=repair)
             for prefix, names in others.items()
-            for some in _parts(sorted(names))
+            for some in chunks(sorted(names), _OTHERS_A_CALL)
         ),
     ]
     if calls:
@@ -100,11 +99,6 @@ def _entries(home: Partition, lanes: set[bytes], *, repair: bool) -> Call[list[F
     return Call("audit_entries", (home.prefix, home.updated_at), args, decode)
 
 
-def _parts(names: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(names), _OTHERS_A_CALL):
-        yield names[start : start + _OTHERS_A_CALL]
-
-
 def _others(prefix: str, names: Sequence[bytes], *, repair: bool) -> Call[list[Fault]]:
     args = ("1" if repair else "", *names)
     named = (prefix, prefix + "updated_at")
@@ -133,7 +127,7 @@ def shared_ids(context: Context, endings: Iterable[bytes], *, repair: bool) -> S
     """
     if context.space.partition_count == 1:
         return
-    for some in _parts(sorted(endings)):
+    for some in chunks(sorted(endings), _OTHERS_A_CALL):
         found = yield from _unmarked(context, some)
         if not found:
             continue

@@ -6,7 +6,7 @@ import math
 import os
 import re
 import secrets
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -86,6 +86,12 @@ Watch: TypeAlias = Generator[Ask | Found[ItemT] | Pause, Any, None]
 
 Steps: TypeAlias = Generator[Ask | Wait, Any, T]
 """An operation of several calls and waits, and what it comes to."""
+
+
+def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Cut items into parts of this size, the last of which may be smaller: one for each call."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
 
 
 def one(call: Call[T]) -> Steps[T]:

@@ -12,11 +12,13 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from redisstore.calls.call import (
+    Arg,
     Ask,
     Call,
     Context,
     Steps,
     as_text,
+    chunks,
     new_token,
 )
 from redisstore.calls.counters import rule_args
@@ -96,12 +98,11 @@ def claim(context: Context, clock: Callable[[], float] = time.monotonic) -> Step
     # Replicas that look at once begin at different places.
     first = random.randrange(len(homes))
     homes = homes[first:] + homes[:first]
-    for start in range(0, len(homes), _PARTITIONS_A_LOOK):
-        some = homes[start : start + _PARTITIONS_A_LOOK]
-        limit = max(1, _BATCH // len(some))
-        while some:
+    for some in chunks(homes, _PARTITIONS_A_LOOK):
+        left, limit = some, max(1, _BATCH // len(some))
+        while left:
             asked_at = clock()
-            found: list[Claimed] = yield Ask([claim_call(context, h, token, limit) for h in some])
+            found: list[Claimed] = yield Ask([claim_call(context, h, token, limit) for h in left])
             ttl = context.config.finalize_claim_ttl
             claims = [
                 Claim(ClaimName(key, token), expired, ttl, asked_at)
@@ -110,7 +111,7 @@ def claim(context: Context, clock: Callable[[], float] = time.monotonic) -> Step
             ]
             if claims:
                 return claims
-            some = [home for home, one in zip(some, found, strict=True) if one.more]
+            left = [home for home, one in zip(left, found, strict=True) if one.more]
     return []
 
 
@@ -154,25 +155,29 @@ def renew(
     context: Context, claims: Sequence[ClaimName]
 ) -> Steps[Mapping[ClaimName, datetime | None]]:
     """Renew claims, many a call; ``None`` for one that is lost."""
-    calls = []
-    claim_ms = int(context.config.finalize_claim_ttl * 1000)
-    for home, mine in context.space.by_partition(claims).items():
-        for start in range(0, len(mine), _CLAIMS_A_CALL):
-            some = [ClaimName(*pair) for pair in mine[start : start + _CLAIMS_A_CALL]]
-
-            def decode(
-                reply: Sequence[bytes], some: Sequence[ClaimName] = some
-            ) -> Mapping[ClaimName, datetime | None]:
-                return {
-                    name: from_ms(int(lapses)) if lapses.isdigit() else None
-                    for name, lapses in zip(some, reply, strict=True)
-                }
-
-            args = [part for name in some for part in name]
-            keys = (home.prefix, home.expiry)
-            calls.append(Call("renew_claims", keys, (claim_ms, *args), decode))
-    replies = yield Ask(calls)
+    homes = context.space.by_partition(claims, lambda name: name.session_key)
+    replies = yield Ask(
+        [
+            _renew_call(context, home, some)
+            for home, mine in homes.items()
+            for some in chunks(mine, _CLAIMS_A_CALL)
+        ]
+    )
     return {name: lapses for reply in replies for name, lapses in reply.items()}
+
+
+def _renew_call(
+    context: Context, home: Partition, claims: Sequence[ClaimName]
+) -> Call[Mapping[ClaimName, datetime | None]]:
+    def decode(reply: Sequence[bytes]) -> Mapping[ClaimName, datetime | None]:
+        return {
+            name: from_ms(int(lapses)) if lapses.isdigit() else None
+            for name, lapses in zip(claims, reply, strict=True)
+        }
+
+    claim_ms = int(context.config.finalize_claim_ttl * 1000)
+    args: tuple[Arg, ...] = (claim_ms, *(part for name in claims for part in name))
+    return Call("renew_claims", (home.prefix, home.expiry), args, decode)
 
 
 def finish(context: Context, claimed: Claim, outcome: Outcome, error: str = "") -> Call[str]:

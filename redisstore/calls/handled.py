@@ -6,11 +6,21 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
-from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 
 from redisstore.calls import listing
-from redisstore.calls.call import Arg, Ask, Call, Context, Found, Steps, Sweep, as_moment, as_text
+from redisstore.calls.call import (
+    Arg,
+    Ask,
+    Call,
+    Context,
+    Found,
+    Steps,
+    Sweep,
+    as_moment,
+    as_text,
+    chunks,
+)
 from redisstore.entry import SessionEntry
 from redisstore.errors import CorruptEntry
 from redisstore.fields import flatten, to_ms
@@ -136,8 +146,8 @@ def _read(
     """Read what sessions have handled: as often as it takes, a bounded number a call."""
     messages: dict[SessionKey, dict[str, datetime]] = {key: {} for key in keys}
     damaged: dict[SessionKey, CorruptEntry] = {}
-    homes = context.space.by_partition((key, key) for key in messages)
-    left = [_Reading(home, [key for key, _ in pairs]) for home, pairs in homes.items()]
+    homes = context.space.by_partition(messages, lambda key: key)
+    left = [_Reading(home, mine) for home, mine in homes.items()]
     while left:
         replies = yield Ask([reading.call() for reading in left])
         for reading, pages in zip(left, replies, strict=True):
@@ -156,15 +166,23 @@ def check(context: Context, handled: Handled) -> None:
         checked_text("handled_messages", message_id, max_bytes=context.config.max_key_bytes)
 
 
+class _Row(NamedTuple):
+    """One message that a session has handled."""
+
+    session_key: SessionKey
+    message_id: str
+    done_at: datetime
+
+
 def take_in(
     context: Context, wanted: Iterable[tuple[SessionKey, Handled]]
 ) -> Generator[Ask, Any, set[SessionKey]]:
     """Take in what sessions have handled; return those that are damaged here, and stay so."""
+    rows = [_Row(key, *message) for key, handled in wanted for message in handled.items()]
     calls = [
-        _take_in_call(context, home, rows[start : start + _MESSAGES_A_CALL])
-        for home, pairs in context.space.by_partition(wanted).items()
-        for rows in [[(key, *one) for key, handled in pairs for one in handled.items()]]
-        for start in range(0, len(rows), _MESSAGES_A_CALL)
+        _take_in_call(context, home, some)
+        for home, mine in context.space.by_partition(rows, lambda row: row.session_key).items()
+        for some in chunks(mine, _MESSAGES_A_CALL)
     ]
     if not calls:
         return set()
@@ -172,13 +190,11 @@ def take_in(
     return set().union(*replies)
 
 
-def _take_in_call(
-    context: Context, home: Partition, rows: Sequence[tuple[SessionKey, str, datetime]]
-) -> Call[set[SessionKey]]:
+def _take_in_call(context: Context, home: Partition, rows: Sequence[_Row]) -> Call[set[SessionKey]]:
     args: list[Arg] = [int(context.config.message_id_ttl * 1000)]
     keys: list[SessionKey] = []
-    for key, some in groupby(rows, key=itemgetter(0)):
-        pairs = [(message_id, str(to_ms(done_at))) for _, message_id, done_at in some]
+    for key, some in groupby(rows, lambda row: row.session_key):
+        pairs = [(row.message_id, str(to_ms(row.done_at))) for row in some]
         args += [key, len(pairs), *flatten(pairs)]
         keys.append(key)
 

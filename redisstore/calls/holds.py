@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
 
 from redisstore.calls.call import (
     Arg,
@@ -13,12 +14,13 @@ from redisstore.calls.call import (
     as_text,
     as_time,
     checked_number,
+    chunks,
     new_token,
 )
 from redisstore.config import LONGEST_HOLD_TTL
 from redisstore.errors import CorruptEntry, NoSuchSession
 from redisstore.fields import from_ms
-from redisstore.keys import SessionKey
+from redisstore.keys import Partition, SessionKey
 from redisstore.text import checked_text
 
 Hold = tuple[SessionKey, str]
@@ -55,27 +57,27 @@ def renew(context: Context, holds: Sequence[Hold]) -> list[Call[Mapping[Hold, da
 
     A hold whose key was damaged by hand is left out of the reply.
     """
-    calls = []
-    ttl_ms = _ttl_ms(context, None)
     sound = [checked(context, *hold) for hold in holds]
-    for home, mine in context.space.by_partition(sound).items():
-        for start in range(0, len(mine), _MOST_A_CALL):
-            some = mine[start : start + _MOST_A_CALL]
+    return [
+        _renew_call(context, home, some)
+        for home, mine in context.space.by_partition(sound, itemgetter(0)).items()
+        for some in chunks(mine, _MOST_A_CALL)
+    ]
 
-            def decode(
-                reply: Sequence[bytes], some: Sequence[Hold] = some
-            ) -> Mapping[Hold, datetime | None]:
-                return {
-                    hold: from_ms(int(raw)) if raw.isdigit() else None
-                    for hold, raw in zip(some, reply, strict=True)
-                    if raw != b"damaged"
-                }
 
-            args: list[Arg] = [ttl_ms]
-            for hold in some:
-                args += hold
-            calls.append(Call("hold_processes", (home.prefix, home.active), tuple(args), decode))
-    return calls
+def _renew_call(
+    context: Context, home: Partition, holds: Sequence[Hold]
+) -> Call[Mapping[Hold, datetime | None]]:
+    def decode(reply: Sequence[bytes]) -> Mapping[Hold, datetime | None]:
+        return {
+            hold: from_ms(int(raw)) if raw.isdigit() else None
+            for hold, raw in zip(holds, reply, strict=True)
+            if raw != b"damaged"
+        }
+
+    ttl_ms = _ttl_ms(context, None)
+    args: tuple[Arg, ...] = (ttl_ms, *(part for hold in holds for part in hold))
+    return Call("hold_processes", (home.prefix, home.active), args, decode)
 
 
 def release(context: Context, hold: Hold) -> Call[bool]:

@@ -6,7 +6,17 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any, Literal, TypeAlias, cast
 
-from redisstore.calls.call import Arg, Ask, Call, Context, Found, Sweep, as_text, new_token
+from redisstore.calls.call import (
+    Arg,
+    Ask,
+    Call,
+    Context,
+    Found,
+    Sweep,
+    as_text,
+    chunks,
+    new_token,
+)
 from redisstore.calls.handled import Handled, check, take_in
 from redisstore.calls.sharing import share
 from redisstore.entry import SessionEntry
@@ -21,7 +31,8 @@ new or newer (``kept``), because it was active more than ten years from now (``f
 what is stored can't be compared (``damaged``)."""
 
 Outcome: TypeAlias = "tuple[SessionEntry, Verdict | InvalidInput]"
-_Row: TypeAlias = tuple[SessionKey, tuple[SessionEntry, dict[str, str]]]
+_Row: TypeAlias = tuple[SessionEntry, dict[str, str]]
+"""An entry, and its fields."""
 _Bound: TypeAlias = tuple[SessionId, list[str]]
 """A session id, and lanes of one partition that are bound to it."""
 _DAMAGED = "what the store has for this key is damaged, and can't be added to"
@@ -43,9 +54,9 @@ def sweep(
     for batch in _batches(iter(entries)):
         rows = yield from _storable(context, batch, {} if handled is None else handled)
         parts = [
-            (home, pairs[start : start + _ROWS_A_CALL])
-            for home, pairs in context.space.by_partition(rows).items()
-            for start in range(0, len(pairs), _ROWS_A_CALL)
+            (home, some)
+            for home, mine in context.space.by_partition(rows, _session_key).items()
+            for some in chunks(mine, _ROWS_A_CALL)
         ]
         if not parts:
             continue
@@ -53,16 +64,11 @@ def sweep(
         several = context.space.partition_count > 1
         if several:
             yield from _settle(context, rows)
-        replies = yield Ask(
-            [
-                _call(context, home, [(key, fields) for key, (_, fields) in pairs], rules)
-                for home, pairs in parts
-            ]
-        )
+        replies = yield Ask([_call(context, home, some, rules) for home, some in parts])
         if several:
             yield from _settle(context, rows)
-        for (_, pairs), verdicts in zip(parts, replies, strict=True):
-            for (_, (entry, _)), verdict in zip(pairs, verdicts, strict=True):
+        for (_, some), verdicts in zip(parts, replies, strict=True):
+            for (entry, _), verdict in zip(some, verdicts, strict=True):
                 yield Found((entry, verdict))
 
 
@@ -81,16 +87,21 @@ def _storable(
             if messages := handled.get(entry.session_key):
                 check(context, messages)
                 known.append((entry.session_key, messages))
-            rows.append((entry.session_key, (entry, fields)))
+            rows.append((entry, fields))
         except InvalidInput as error:
             yield Found((entry, error))
     if not known:
         return rows
     damaged = yield from take_in(context, known)
-    for key, (entry, _) in rows:
-        if key in damaged:
+    for entry, _ in rows:
+        if entry.session_key in damaged:
             yield Found((entry, InvalidInput("handled_messages", _DAMAGED)))
-    return [row for row in rows if row[0] not in damaged]
+    return [row for row in rows if _session_key(row) not in damaged]
+
+
+def _session_key(row: _Row) -> SessionKey:
+    entry, _ = row
+    return entry.session_key
 
 
 def _settle(context: Context, rows: Sequence[_Row]) -> Generator[Ask, Any, None]:
@@ -100,9 +111,9 @@ def _settle(context: Context, rows: Sequence[_Row]) -> Generator[Ask, Any, None]
     for others may have been bound to an id between the two.
     """
     lanes: dict[SessionId, set[str]] = {}
-    for key, (entry, fields) in rows:
+    for entry, fields in rows:
         if "id_home" not in fields:
-            lanes.setdefault(entry.session_id, set()).add(key)
+            lanes.setdefault(entry.session_id, set()).add(entry.session_key)
     ids, homes = sorted(lanes), context.space.partitions
     replies: list[list[_Bound]] = yield Ask([_bound_call(home, ids) for home in homes])
     bound: dict[SessionId, set[str]] = {}
@@ -111,7 +122,7 @@ def _settle(context: Context, rows: Sequence[_Row]) -> Generator[Ask, Any, None]
     shared = {one for one in ids if len(lanes[one] | bound.get(one, set())) > 1}
     for session_id in sorted(shared & bound.keys()):
         yield from share(context, session_id)
-    for _, (entry, fields) in rows:
+    for entry, fields in rows:
         if entry.session_id in shared:
             fields["id_home"] = context.space.home_of_id(entry.session_id).prefix
 
@@ -140,12 +151,12 @@ def _checked_fields(context: Context, entry: SessionEntry) -> dict[str, str]:
 def _call(
     context: Context,
     home: Partition,
-    rows: Iterable[tuple[SessionKey, dict[str, str]]],
+    rows: Iterable[_Row],
     rules: tuple[str | int, ...],
 ) -> Call[list[Verdict]]:
     args: list[Arg] = [new_token(), context.keep_ms, len(rules) // 3, *rules]
-    for session_key, fields in rows:
-        args += [session_key, len(fields), *flatten(fields.items())]
+    for entry, fields in rows:
+        args += [entry.session_key, len(fields), *flatten(fields.items())]
     return Call(
         "import_sessions", (home.prefix, home.updated_at), tuple(args), _verdicts, creates=True
     )

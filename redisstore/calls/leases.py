@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-from redisstore.calls.call import Arg, Ask, Call, Context, Lease, Steps, as_text
+from redisstore.calls.call import Arg, Ask, Call, Context, Lease, Steps, as_text, chunks
 from redisstore.calls.locks import lock_call, unlock_call
 from redisstore.calls.turn_replies import LapsedLock, Locked, Lost, Recovered, read_recovered
 from redisstore.fields import from_ms
@@ -62,31 +62,31 @@ def _merged(replies: Sequence[Renewals]) -> Renewals:
 
 def renewals(context: Context, leases: Sequence[Lease]) -> list[Call[Renewals]]:
     """Return the calls that renew these leases, a bounded number each."""
-    calls = []
-    lease_ms = int(context.config.turn_lease_ttl * 1000)
-    pairs = ((lease.session_key, lease) for lease in leases)
-    for home, mine in context.space.by_partition(pairs).items():
-        for start in range(0, len(mine), _TURNS_A_CALL):
-            some = [lease for _, lease in mine[start : start + _TURNS_A_CALL]]
+    homes = context.space.by_partition(leases, lambda lease: lease.session_key)
+    return [
+        _renew_call(context, home, some)
+        for home, mine in homes.items()
+        for some in chunks(mine, _TURNS_A_CALL)
+    ]
 
-            def decode(reply: Sequence[bytes], some: Sequence[Lease] = some) -> Renewals:
-                clock, *found = reply
-                answers = zip(found[::3], found[1::3], found[2::3], strict=True)
-                return {
-                    lease: Renewed(
-                        None if lapses == b"lost" else from_ms(int(lapses)),
-                        replace(lease, session_id=SessionId(as_text(on))) if id_home else None,
-                        int(clock),
-                    )
-                    for lease, (lapses, on, id_home) in zip(some, answers, strict=True)
-                }
 
-            args: list[Arg] = []
-            for one in some:
-                args += [one.session_key, one.token, one.fence, one.lock_fence]
-            keys = (home.prefix, home.turns)
-            calls.append(Call("renew_turns", keys, (lease_ms, *args), decode))
-    return calls
+def _renew_call(context: Context, home: Partition, leases: Sequence[Lease]) -> Call[Renewals]:
+    def decode(reply: Sequence[bytes]) -> Renewals:
+        clock, *found = reply
+        answers = zip(found[::3], found[1::3], found[2::3], strict=True)
+        return {
+            lease: Renewed(
+                None if lapses == b"lost" else from_ms(int(lapses)),
+                replace(lease, session_id=SessionId(as_text(on))) if id_home else None,
+                int(clock),
+            )
+            for lease, (lapses, on, id_home) in zip(leases, answers, strict=True)
+        }
+
+    args: list[Arg] = [int(context.config.turn_lease_ttl * 1000)]
+    for one in leases:
+        args += [one.session_key, one.token, one.fence, one.lock_fence]
+    return Call("renew_turns", (home.prefix, home.turns), tuple(args), decode)
 
 
 def recover_lane(
