@@ -12,8 +12,8 @@ from typing import Protocol, TypeVar
 import pytest
 
 import redisstore
-from redisstore import AsyncSessionStore, SessionStore
-from tools.async_twin import TWINS, twin
+from redisstore import AsyncSessionStore, AsyncTurn, SessionStore, Turn
+from tools.async_twin import TWINS, mark, twin
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "redisstore"
@@ -141,6 +141,7 @@ def test_the_asyncio_store_is_the_twin_of_the_other(name: str) -> None:
     written = (PACKAGE / "aio" / name).read_text("utf-8")
     expected = twin((PACKAGE / "sync" / name).read_text("utf-8"))
     assert normalised(written) == normalised(expected)
+    assert written.startswith(mark(name))
 
 
 def public(store: type) -> set[str]:
@@ -149,6 +150,26 @@ def public(store: type) -> set[str]:
 
 def test_both_stores_have_the_same_methods() -> None:
     assert public(SessionStore) == public(AsyncSessionStore)
+
+
+@pytest.mark.parametrize("turn", [Turn, AsyncTurn])
+def test_a_turn_shows_what_its_handler_needs_and_no_more(turn: type) -> None:
+    assert public(turn) == {
+        "created",
+        "end",
+        "ended",
+        "entry",
+        "fence",
+        "give_up",
+        "lease",
+        "lost",
+        "message_id",
+        "reset_reason",
+        "session_key",
+        "token",
+        "update",
+    }
+    assert all(getattr(turn, name).__doc__ for name in public(turn))
 
 
 @pytest.mark.parametrize("name", sorted(public(SessionStore)))

@@ -71,10 +71,16 @@ def twin(text: str) -> str:
     return text
 
 
+def mark(name: str) -> str:
+    """Return the first line of a twin, for whoever opens it to edit it."""
+    return f"# Written by `make twins` from redisstore/sync/{name}: edit that one.\n"
+
+
 def main() -> None:
     """Write all twins."""
     for name in TWINS:
-        (PACKAGE / "aio" / name).write_text(twin((PACKAGE / "sync" / name).read_text()))
+        text = twin((PACKAGE / "sync" / name).read_text("utf-8"))
+        (PACKAGE / "aio" / name).write_text(mark(name) + text, "utf-8")
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+# Written by `make twins` from redisstore/sync/drops.py: edit that one.
 """Removing a whole store, for asyncio."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# Written by `make twins` from redisstore/sync/events.py: edit that one.
 """What happened to sessions, for asyncio."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# Written by `make twins` from redisstore/sync/replicas.py: edit that one.
 """Replicas and the maintenance that they share, for asyncio."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# Written by `make twins` from redisstore/sync/store.py: edit that one.
 """The store, put together from its operations."""
 
 from __future__ import annotations
