@@ -1,3 +1,4 @@
+# Written by `make twins` from redisstore/sync/audits.py: edit that one.
 """Checking and carrying over a whole store, for asyncio."""
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class AuditOperations(StoreBase):
         *,
         handled: Mapping[SessionKey, Handled] | None = None,
     ) -> AsyncIterator[tuple[SessionEntry, Verdict | InvalidInput]]:
-        """Take in entries from elsewhere and yield each with what became of it.
+        """Take in entries from elsewhere, as you iterate; yield each with what became of it.
 
         An entry keeps its times; ``version`` is the store's. What is stored already stays unless
         the entry was active later, so a repeated import changes nothing. An entry that can't be
@@ -34,16 +35,18 @@ class AuditOperations(StoreBase):
         session, the messages it has handled; they are added to those that are known here, also to
         a session that stays, and are forgotten ``config.message_id_ttl`` after they were done.
         One round trip for 200 entries, three where there are several partitions, and one more where
-        any has handled messages; none before the result is iterated.
+        any has handled messages; none before you iterate,
+        and none for the entries of later round trips when you stop.
 
         ``redis-cli ZCARD '{redisstore}:updated_at'``
         """
         return self._sweep(lambda c: imports.sweep(c, entries, handled), create=True)
 
     async def audit(self, *, repair: bool = False) -> AsyncIterator[Fault]:
-        """Yield everything that is not as it should be: entries, indexes, holds, turns, all else.
+        """Yield, looking as you iterate, all that is not as it should be: entries, indexes, turns.
 
-        ``repair`` puts the indexes right; a damaged entry itself is left for ``delete_session``.
+        ``repair`` puts the indexes right, as far as you iterate: ``list(store.audit(repair=True))``
+        does all. A damaged entry itself is left for ``delete_session``.
         Safe beside live traffic; reads the whole store, in short calls (SCAN, then one round trip
         for each 100 keys).
 

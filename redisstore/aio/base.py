@@ -55,12 +55,12 @@ class StoreBase:
 
         ``redis://``, ``rediss://``, ``unix://``, ``redis+cluster://host:port,host:port``,
         ``redis+sentinel://host:port,host:port/service/db``, ``embedded:``,
-        ``embedded:///directory`` and ``memory:``. Nothing is sent yet, except that an embedded
-        server is started where none runs and a Cluster is asked for its nodes.
+        ``embedded:///directory`` and ``memory:``. Nothing is sent yet; an embedded server is
+        started where none runs, which blocks for about 50 ms, longer when it has much to load.
 
         Raises:
             InvalidInput: names the setting that is wrong.
-            StoreUnavailable: the Cluster, or the embedded server, does not answer.
+            StoreUnavailable: the embedded server does not answer.
 
         """
         settled = configured(config, url=url, namespace=namespace, partitions=partitions)

@@ -1,3 +1,4 @@
+# Written by `make twins` from redisstore/sync/sessions.py: edit that one.
 """Operations on one session, for asyncio."""
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from redisstore.source import SessionSource
 
 
 class SessionOperations(StoreBase):
-    """What ``AsyncSessionStore`` can do with one session; one round trip each."""
+    """What ``AsyncSessionStore`` can do with one session; one round trip each, or as they say."""
 
     async def get_session(self, session_key: SessionKey) -> SessionEntry | None:
         """Read a session; touches nothing, creates nothing. ``None`` for an unknown key.
@@ -243,7 +244,11 @@ class SessionOperations(StoreBase):
         if_version: int | None = None,
         if_turn: HasLease | None = None,
     ) -> bool:
-        """Delete a session with its holds and index members, damaged or not; true if it existed.
+        """Delete a session, damaged or not; true if it existed.
+
+        All that belongs to it goes: its process holds, and the messages that it has handled, so one
+        that comes again is handled again. A turn that runs loses it (``TurnLost``), and those who
+        wait begin, with a new one.
 
         ``redis-cli EXISTS '{redisstore}:entry:agent:main:telegram:dm:42'``
         """

@@ -16,7 +16,7 @@ from redisstore.sync.base import StoreBase
 
 
 class SessionOperations(StoreBase):
-    """What ``SessionStore`` can do with one session; one round trip each."""
+    """What ``SessionStore`` can do with one session; one round trip each, or as they say."""
 
     def get_session(self, session_key: SessionKey) -> SessionEntry | None:
         """Read a session; touches nothing, creates nothing. ``None`` for an unknown key.
@@ -239,7 +239,11 @@ class SessionOperations(StoreBase):
         if_version: int | None = None,
         if_turn: HasLease | None = None,
     ) -> bool:
-        """Delete a session with its holds and index members, damaged or not; true if it existed.
+        """Delete a session, damaged or not; true if it existed.
+
+        All that belongs to it goes: its process holds, and the messages that it has handled, so one
+        that comes again is handled again. A turn that runs loses it (``TurnLost``), and those who
+        wait begin, with a new one.
 
         ``redis-cli EXISTS '{redisstore}:entry:agent:main:telegram:dm:42'``
         """

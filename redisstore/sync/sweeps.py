@@ -28,7 +28,7 @@ class SweepOperations(StoreBase):
     ) -> Iterator[SessionEntry]:
         """Yield sessions, newest first, fetched as you go: one round trip a page and partition.
 
-        With a ``limit`` and without ``only``, one for up to ten pages of each.
+        With a ``limit`` and without ``only``, one for up to 20 pages of each.
 
         ``active_minutes``: only those active within. ``only``: ``"suspended"``,
         ``"resume_pending"`` or ``"active"`` (held by a live process). What is touched meanwhile may
