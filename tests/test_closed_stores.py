@@ -47,7 +47,7 @@ def other(config: StoreConfig) -> Iterator[SessionStore]:
 def open_connections(store: SessionStore, replica: str) -> int:
     """How many connections a replica has to the server, or to all nodes of the Cluster."""
     client: Any = store._runner.connection.client
-    if not store._runner.connection.knows_shebang:
+    if store._runner.connection.imitated:
         return 0
     nodes = client.get_primaries() if store._runner.connection.clustered else [None]
     clients = [client if node is None else client.get_redis_connection(node) for node in nodes]

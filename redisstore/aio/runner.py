@@ -43,14 +43,14 @@ class AsyncRunner:
         self, connection: Connection[AsyncClient], config: StoreConfig, opening: Opening
     ) -> None:
         self.connection = connection
-        self.library: Library = library(shebang=connection.knows_shebang)
+        self.library: Library = library(shebang=not connection.imitated)
         self._opening = opening
         self._config = config
         self._closed = asyncio.Event()
         self._execute: Execute = connection.client.execute_command
         self._watching: set[asyncio.Lock] = set()  # the locks that watches hold while they call
         self._waits = AsyncWaits(connection, config.socket_timeout)
-        self._lines = Lines(connection.client, config) if connection.knows_shebang else None
+        self._lines = None if connection.imitated else Lines(connection.client, config)
 
     async def run(self, call: Call[T]) -> T:
         """Run one call: one round trip, unless the server has to be told the script."""

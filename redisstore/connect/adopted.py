@@ -84,7 +84,7 @@ def _adopted(
         client=client,
         owned=False,
         clustered=clustered,
-        knows_shebang=not _imitated(client, clustered=clustered),
+        imitated=_imitated(client, clustered=clustered),
         revive=None,
         label=_label(client, clustered=clustered),
         waiting=waiting,

@@ -86,7 +86,7 @@ def _connection(
         client=client,
         owned=True,
         clustered=target.kind == "cluster",
-        knows_shebang=target.kind != "memory",
+        imitated=target.kind == "memory",
         revive=revive,
         label=target.label,
         waiting=waiting,

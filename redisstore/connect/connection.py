@@ -37,8 +37,9 @@ class Connection(Generic[ClientT]):
     """Whether redisstore made the client, and closes it; a client of the user's own stays open."""
     clustered: bool
     """Whether it talks to a Redis Cluster; the default partition count is 64 then, else 1."""
-    knows_shebang: bool
-    """Whether the server understands a script's ``#!lua`` line; fakeredis does not."""
+    imitated: bool
+    """Whether fakeredis answers: it knows no ``#!lua`` line, and none of its connections can be cut
+    while it answers a call."""
     revive: Callable[[float], None] | None
     """Starts an embedded server that died, within so many seconds; blocking. Else ``None``."""
     label: str

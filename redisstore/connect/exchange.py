@@ -175,7 +175,7 @@ def exchange_for(connection: Connection[SyncClient], timeout: float) -> Exchange
     A Cluster's client finds the nodes, fakeredis has no connections, a cache reads what is sent.
     """
     client = connection.client
-    if isinstance(client, redis.RedisCluster) or not connection.knows_shebang:
+    if isinstance(client, redis.RedisCluster) or connection.imitated:
         return None
     pool: Any = client.connection_pool
     if getattr(pool, "cache", None) is not None:

@@ -44,10 +44,10 @@ class Waits(FreshAfterFork):
         pool = self._pool_for(key)
         connection = self._acquire(pool)
         try:
-            if self._connection.knows_shebang:
-                self._block(connection, key, seconds)
-            else:
+            if self._connection.imitated:
                 self._block_in_slices(connection, key, seconds)
+            else:
+                self._block(connection, key, seconds)
         except BaseException as error:
             connection.disconnect()  # it may still be blocked
             self._raise_if_closed(error)
@@ -85,7 +85,7 @@ class Waits(FreshAfterFork):
         with self._lock:
             self._closed = True
             blocked = tuple(self._blocked)
-        if self._connection.knows_shebang:
+        if not self._connection.imitated:
             for connection in blocked:
                 connection.disconnect()
         self._disconnect()
@@ -115,9 +115,9 @@ class Waits(FreshAfterFork):
                 raise StoreClosed
             if self._client is None:
                 self._client = self._connection.waiting()
-        client = self._client
-        if isinstance(client, redis.RedisCluster):
-            client = client.get_redis_connection(client.get_node_from_key(key))  # type: ignore[no-untyped-call]
+        client: Any = self._client
+        if self._connection.clustered:
+            client = client.get_redis_connection(client.get_node_from_key(key))
         return client.connection_pool
 
     def _disconnect(self) -> None:

@@ -42,7 +42,7 @@ class Runner(FreshAfterFork):
         self, connection: Connection[SyncClient], config: StoreConfig, opening: Opening
     ) -> None:
         self.connection = connection
-        self.library: Library = library(shebang=connection.knows_shebang)
+        self.library: Library = library(shebang=not connection.imitated)
         self._opening = opening
         self._config = config
         self._closed = False
@@ -209,7 +209,7 @@ class Runner(FreshAfterFork):
         if not self.connection.owned:
             return
         # A connection of fakeredis can't be cut during a call: then whoever called does it.
-        cut_in_a_call = () if self.connection.knows_shebang else (ValueError,)
+        cut_in_a_call = (ValueError,) if self.connection.imitated else ()
         with contextlib.suppress(*cut_in_a_call):
             self.connection.client.close()
 

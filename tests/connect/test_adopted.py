@@ -21,24 +21,24 @@ CONFIG = config("redis://h")
 
 async def test_clients_of_all_kinds_are_adopted(server: Server, cluster: Cluster) -> None:
     plain = adopt(redis.Redis(port=server.port, password=SECRET, db=4), CONFIG)
-    assert (plain.clustered, plain.knows_shebang, plain.revive) == (False, True, None)
+    assert (plain.clustered, plain.imitated, plain.revive) == (False, False, None)
     assert plain.label == f"redis://localhost:{server.port}/4"
     clustered = adopt(cluster.client(), CONFIG)
-    assert (clustered.clustered, clustered.knows_shebang) == (True, True)
+    assert (clustered.clustered, clustered.imitated) == (True, False)
     assert clustered.label.startswith("redis+cluster://127.0.0.1:")
     fake = adopt(fakeredis.FakeRedis(), CONFIG)
-    assert (fake.clustered, fake.knows_shebang) == (False, False)
+    assert (fake.clustered, fake.imitated) == (False, True)
     unix = adopt(redis.Redis(unix_socket_path="/run/redis.sock"), CONFIG)
     assert unix.label == "unix:///run/redis.sock"
 
     one = adopt_async(redis.asyncio.Redis(port=server.port, ssl=True), CONFIG)
-    assert (one.clustered, one.knows_shebang) == (False, True)
+    assert (one.clustered, one.imitated) == (False, False)
     assert one.label == f"rediss://localhost:{server.port}/0"
     several = adopt_async(redis.asyncio.RedisCluster(*cluster.nodes[0].address), CONFIG)
     assert several.clustered
     assert several.label == "redis+cluster://{}:{}".format(*cluster.nodes[0].address)
     fake_async = adopt_async(fakeredis.FakeAsyncRedis(), CONFIG)
-    assert not fake_async.knows_shebang
+    assert fake_async.imitated
     for made in (plain, fake, unix, one, several, fake_async):
         await close(made)
 
@@ -47,12 +47,12 @@ async def test_own_connections_can_be_adopted_again(cluster: Cluster) -> None:
     for url in ("redis://h", "redis+sentinel://h/main", "memory:", cluster.url()):
         made = connect(config(url))
         again = adopt(made.client, CONFIG)
-        assert (again.clustered, again.knows_shebang) == (made.clustered, made.knows_shebang)
+        assert (again.clustered, again.imitated) == (made.clustered, made.imitated)
         await close(made)
         made_async = connect_async(config(url))
         again_async = adopt_async(made_async.client, CONFIG)
         assert again_async.clustered == made_async.clustered
-        assert again_async.knows_shebang == made_async.knows_shebang
+        assert again_async.imitated == made_async.imitated
         await close(made_async)
 
 

@@ -28,7 +28,7 @@ async def test_a_cluster_is_followed(cluster: Cluster) -> None:
     made_async = connect_async(config(cluster.url()))
     for one in (made, made_async):
         assert one.clustered
-        assert one.knows_shebang
+        assert not one.imitated
         assert one.label == cluster.url()
     client: Any = made.client
     async_client: Any = made_async.client

@@ -15,7 +15,7 @@ from tests.connect.crowd import check_that_tasks_wait, check_that_threads_wait
 
 async def test_memory_is_private_without_a_name() -> None:
     one, other = connect(config("memory:")), connect(config("memory://"))
-    assert not one.knows_shebang
+    assert one.imitated
     assert not one.clustered
     one.client.set("key", "value")
     assert other.client.get("key") is None

@@ -37,7 +37,7 @@ async def test_tcp_and_unix_with_a_password(server: Server) -> None:
 async def test_a_connection_tells_what_it_is(server: Server) -> None:
     for made in (connect(config(server.url())), connect_async(config(server.url()))):
         assert not made.clustered
-        assert made.knows_shebang
+        assert not made.imitated
         assert made.revive is None
         assert made.label == f"redis://:***@127.0.0.1:{server.port}/0"
         await close(made)
