@@ -30,7 +30,7 @@ from redisstore.config import StoreConfig
 from redisstore.connect.settings import settings, tls_options
 from redisstore.connect.url import Target
 from redisstore.errors import StoreRefused
-from redisstore.retry import Attempts
+from redisstore.retry import FAILURES, Attempts
 
 _SHORTEST_PATIENCE = 0.01
 """Seconds that a node gets to answer when there is no time left."""
@@ -121,7 +121,7 @@ def cluster_client(target: Target, config: StoreConfig) -> redis.RedisCluster:
                 retry=Retry(NoBackoff(), 0),
                 **_options(target, config),
             )
-        except (rx.RedisError, rx.RedisClusterException, OSError) as error:
+        except FAILURES as error:
             if refusal := _refusal(error):
                 raise StoreRefused(f"{target.label}: {refusal}") from error
             failure = error

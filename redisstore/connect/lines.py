@@ -12,6 +12,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from redisstore.config import StoreConfig
+from redisstore.connect.cancellation import is_cancelled
 from redisstore.connect.connection import AsyncClient
 from redisstore.connect.line import Line, open_line
 
@@ -103,7 +104,7 @@ class Lines:
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
-            if opening.cancelled() and not _is_cancelled(asyncio.current_task()):
+            if opening.cancelled() and not is_cancelled():
                 raise rx.ConnectionError("the store was closed") from None
             raise
 
@@ -128,10 +129,6 @@ class _LinesOfLoop(NamedTuple):
 
     open: dict[str, Line]
     opening: dict[str, asyncio.Task[Line]]
-
-
-def _is_cancelled(task: asyncio.Task[Any] | None) -> bool:
-    return task is not None and task.cancelling() > 0
 
 
 def _heard(opening: asyncio.Task[Line]) -> None:

@@ -35,10 +35,11 @@ def _places(client: SyncClient, keys: Sequence[str]) -> dict[redis.Redis, list[i
     # with a time-out of its own, what a dead node did not answer.
     if not isinstance(client, redis.RedisCluster):
         return {client: list(range(len(keys)))}
+    cluster: Any = client  # untyped in redis-py
     places: dict[redis.Redis, list[int]] = {}
     for place, key in enumerate(keys):
-        node: Any = client.get_node_from_key(key)  # type: ignore[no-untyped-call]
-        places.setdefault(client.get_redis_connection(node), []).append(place)
+        node = cluster.get_redis_connection(cluster.get_node_from_key(key))
+        places.setdefault(node, []).append(place)
     return places
 
 

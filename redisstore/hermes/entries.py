@@ -12,7 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 from weakref import WeakValueDictionary
 
 from redisstore.calls.amendments import Amendments
@@ -135,7 +135,7 @@ class Entries(MutableMapping[str, Any]):
                 self._store.suspend_session(key, if_session_id=old_id, if_turn=turn)
             stored = link.stored
             if values:
-                changes = Amendments(**values)  # type: ignore[typeddict-item] # of these names
+                changes = cast("Amendments", values)
                 stored = (
                     self._store.amend_session(key, changes, if_session_id=old_id, if_turn=turn)
                     or stored

@@ -21,7 +21,6 @@ from redisstore.errors import (
     RedisStoreError,
     ReplicaDraining,
     StaleWrite,
-    StoreFull,
     StoreUnavailable,
     TurnBusy,
     TurnLost,
@@ -162,7 +161,7 @@ def _told(refusal: Exception, key: str) -> str | None:
         return BUSY
     if isinstance(refusal, ReplicaDraining):
         return LEAVING
-    return AWAY if isinstance(refusal, StoreUnavailable | StoreFull | TurnLost) else BROKEN
+    return AWAY if isinstance(refusal, StoreUnavailable | TurnLost) else BROKEN
 
 
 def _id_of(event: Any) -> str | None:
