@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from redisstore.cli.output import Output, shown
+from redisstore.cli.output import Output, escaped
 
 
 def agreed(output: Output, question: str) -> bool:
     """Ask for a yes. Whoever has nobody to ask has a no."""
     try:
-        answer = typer.confirm(shown(question), err=True)
+        answer = typer.confirm(escaped(question), err=True)
     except typer.Abort:
         answer = False
     return _told(output, answer)
@@ -19,7 +19,7 @@ def agreed(output: Output, question: str) -> bool:
 def typed(output: Output, question: str, word: str) -> bool:
     """Ask for a word, to be typed as it is."""
     try:
-        answer: str = typer.prompt(shown(question), err=True)
+        answer: str = typer.prompt(escaped(question), err=True)
     except typer.Abort:
         answer = ""
     return _told(output, answer == word)

@@ -1,6 +1,6 @@
 """What a command says, and where: results to stdout, everything else to stderr.
 
-Names come from strangers. Whatever is printed for people goes through ``shown``, and reaches rich
+Names come from strangers. Whatever is printed for people goes through ``escaped``, and reaches rich
 as ``Text``, so that it is neither a terminal's escape sequence nor markup.
 """
 
@@ -27,7 +27,7 @@ _UNBOUNDED = 100_000
 """Columns of a table that goes to a file or a pipe: nothing is folded there."""
 
 
-def shown(text: str) -> str:
+def escaped(text: str) -> str:
     r"""Return text for one line of a terminal: what is not printable becomes ``\n``, ``\x1b`` ...
 
     A backslash stays as it is; ``--json`` gives text exactly.
@@ -62,7 +62,7 @@ class Output:
     def say(self, text: str, style: str = "") -> None:
         """Print one line for people; nothing for scripts."""
         if not self.as_json:
-            self._out.print(Text(shown(text), style), soft_wrap=True)
+            self._out.print(Text(escaped(text), style), soft_wrap=True)
 
     def heading(self, text: str) -> None:
         """Print a heading for people, set off from what is above."""
@@ -74,7 +74,7 @@ class Output:
         """Print one line to stderr; the command goes on, and ends with status 1."""
         self.failed = True
         self._err.print(
-            Text("redisstore: ", "bold red").append(Text(shown(text), "not bold default")),
+            Text("redisstore: ", "bold red").append(Text(escaped(text), "not bold default")),
             soft_wrap=True,
         )
 
@@ -85,7 +85,7 @@ class Output:
         for column, foldable in columns.items():
             table.add_column(column, overflow="fold", no_wrap=not foldable)
         for row in rows:
-            table.add_row(*(Text(shown(cell)) for cell in row))
+            table.add_row(*(Text(escaped(cell)) for cell in row))
         self._out.print(table)
 
     def facts(self, pairs: Iterable[tuple[str, str]]) -> None:
@@ -94,7 +94,7 @@ class Output:
         table.add_column(style="bold", no_wrap=True)
         table.add_column(overflow="fold")
         for name, value in pairs:
-            table.add_row(Text(name), Text(shown(value)))
+            table.add_row(Text(name), Text(escaped(value)))
         self._out.print(table)
 
     @contextmanager

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from redisstore import SessionStore
-from redisstore.cli.output import shown
+from redisstore.cli.output import escaped
 from tests.cli.material import KEY, LONG_AGO, STRANGE, Run, document, put, source
 
 
@@ -91,7 +91,7 @@ def test_doctor_finds_faults_repairs_them_and_tells_by_its_status(
     client.zadd("{redisstore}:updated_at", {STRANGE: 1})
     sick = run("doctor")
     assert sick.exit_code == 1
-    assert f"{shown(STRANGE)} has no entry" in sick.stdout
+    assert f"{escaped(STRANGE)} has no entry" in sick.stdout
     assert "--repair" in sick.stdout
     report = document(run("doctor", "--json"))
     assert report["faults"] == 1

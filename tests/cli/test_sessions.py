@@ -13,7 +13,7 @@ import redis
 
 from redisstore import SessionKey, SessionStore
 from redisstore.cli.by_hand import shell_line
-from redisstore.cli.output import shown
+from redisstore.cli.output import escaped
 from tests.cli.material import KEY, LONG_AGO, STRANGE, Run, document, lines, put, source
 from tests.servers import Server, missing
 
@@ -159,7 +159,7 @@ def test_names_of_strangers_are_neither_markup_nor_escape_sequences(
     put(store, STRANGE, LONG_AGO, display_name=STRANGE)
     result = run(*command)
     assert result.exit_code == 0
-    assert shown(STRANGE) in result.stdout
+    assert escaped(STRANGE) in result.stdout
     assert all(one.isprintable() or one == "\n" for one in result.stdout)
 
 
@@ -174,12 +174,12 @@ def test_strange_names_in_errors_are_escaped_on_one_line(run: Run) -> None:
     result = run("reset", STRANGE)
     assert result.exit_code == 1
     assert result.stderr.count("\n") == 1
-    assert shown(STRANGE) in result.stderr
+    assert escaped(STRANGE) in result.stderr
 
 
 def test_text_is_shown_in_one_line_without_control_characters() -> None:
-    assert shown("a\nb\x1b[0m\u202e\x7f\udc80") == r"a\nb\x1b[0m\u202e\x7f\udc80"
-    assert shown("caf\u00e9 \u5b57 [bold]\\") == "caf\u00e9 \u5b57 [bold]\\"
+    assert escaped("a\nb\x1b[0m\u202e\x7f\udc80") == r"a\nb\x1b[0m\u202e\x7f\udc80"
+    assert escaped("caf\u00e9 \u5b57 [bold]\\") == "caf\u00e9 \u5b57 [bold]\\"
 
 
 def test_suspend_reset_and_delete_do_so_and_say_it(store: SessionStore, run: Run) -> None:
