@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import quote
 
 import typer
@@ -23,20 +22,12 @@ DirectoryOption = Annotated[
 ]
 
 
-class Appendfsync(StrEnum):
-    """When the server syncs its append-only file to the disk."""
-
-    ALWAYS = "always"
-    EVERYSEC = "everysec"
-    NO = "no"
-
-
 @command("url", "json")
 def start(
     call: Invocation,
     directory: DirectoryOption = None,
     appendfsync: Annotated[
-        Appendfsync | None,
+        Literal["always", "everysec", "no"] | None,
         typer.Option(help="When writes reach the disk.", show_default="always"),
     ] = None,
 ) -> None:
@@ -64,18 +55,17 @@ def status(call: Invocation, directory: DirectoryOption = None) -> None:
 
 
 def _server(
-    call: Invocation, directory: Path | None, appendfsync: Appendfsync | None = None
+    call: Invocation, directory: Path | None, appendfsync: str | None = None
 ) -> EmbeddedServer:
     if call.url is not None and directory is not None:
         raise WrongUsage("--url and --directory don't go together: give one of them")
     target = parse(configured(None, url=call.url).url)
-    strictness = appendfsync.value if appendfsync else None
     if target.kind == "embedded" and directory is None:
         directory = Path(target.path) if target.path else None
-        strictness = strictness or target.appendfsync
+        appendfsync = appendfsync or target.appendfsync
     elif call.url is not None:
         raise WrongUsage("--url: must be an embedded: URL here; other servers are not ours to run")
-    return EmbeddedServer(directory or default_directory(), appendfsync=strictness)
+    return EmbeddedServer(directory or default_directory(), appendfsync=appendfsync)
 
 
 def _report(call: Invocation, server: EmbeddedServer, what: str) -> None:

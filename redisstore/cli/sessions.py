@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from redisstore.calls.listing import Only
 from redisstore.cli import by_hand
 from redisstore.cli.command import Invocation, command
 from redisstore.cli.output import Output, moment
@@ -36,14 +36,6 @@ KeyArgument = Annotated[
 ]
 
 
-class Only(StrEnum):
-    """Which sessions a list shows."""
-
-    SUSPENDED = "suspended"
-    RESUME_PENDING = "resume_pending"
-    ACTIVE = "active"
-
-
 @command("url", "namespace", "json")
 def list_sessions(
     call: Invocation,
@@ -68,7 +60,7 @@ def list_sessions(
         found = store.list_sessions(
             active_minutes,
             limit if limit or output.as_json else DEFAULT_LIMIT,
-            only=only.value if only else None,
+            only=only,
             on_damaged=lambda damaged: output.complain(f"damaged entry: {damaged}"),
         )
         if output.as_json:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import typer
 
 from redisstore.cli.command import Invocation, WrongUsage, command
 from redisstore.cli.output import Output
+from redisstore.errors import InvalidInput
 from redisstore.transfer import BadRow, Difference, export_file, import_file, verify_file
+from redisstore.transfer.times import checked_zone
 
 _SHOWN = 20
 """Sessions of a kind, or fields of one, that are listed for people; ``--json`` has all."""
@@ -156,11 +158,9 @@ def export_sessions(
 
 def _zone(name: str) -> ZoneInfo:
     try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, OSError, ValueError) as error:
-        raise WrongUsage(
-            f"--timezone: {name!r:.60} is unknown; use an IANA name like Europe/Berlin"
-        ) from error
+        return checked_zone(name)
+    except InvalidInput as error:
+        raise WrongUsage(f"--timezone: {error.problem}") from error
 
 
 def _complain_left_out(output: Output, rows: Iterable[BadRow]) -> None:

@@ -68,6 +68,28 @@ def test_help_is_there_for_h(run: Run, args: tuple[str, ...]) -> None:
     assert "Usage" in result.stdout
 
 
+CHOICES = [
+    (("list",), "--only", ("suspended", "resume_pending", "active")),
+    (("watch",), "--since", ("now", "oldest")),
+    (("server", "start"), "--appendfsync", ("always", "everysec", "no")),
+]
+
+
+@pytest.mark.parametrize(("command", "option", "words"), CHOICES)
+def test_an_option_tells_which_words_it_takes_and_refuses_others(
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...],
+    option: str,
+    words: tuple[str, ...],
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")  # a narrow terminal folds them
+    told = run(*command, "-h").stdout
+    wrong = run(*command, option, words[0].upper())
+    assert (wrong.exit_code, wrong.stdout) == (2, "")
+    assert all(word in told and word in wrong.stderr for word in words)
+
+
 @pytest.mark.parametrize(
     "args",
     [
