@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from redisstore.calls.call import (
     Ask,
@@ -32,7 +32,6 @@ _log = logging.getLogger(__name__)
 _MOST_MINUTES = 1e9
 _MOST_PAGES = 20
 """How many pages of a partition are asked for in one round trip."""
-_ONLY = ("suspended", "resume_pending", "active")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +149,8 @@ def newest_first(
     active_ms = _minutes_ms(active_minutes)
     if limit is not None and (type(limit) is not int or limit < 0):
         raise InvalidInput("limit", f"must be a whole number from 0, not {shown(limit)}")
-    if only is not None and only not in _ONLY:
-        raise InvalidInput("only", f"must be one of {', '.join(_ONLY)}, not {shown(only)}")
+    if only is not None and only not in get_args(Only):
+        raise InvalidInput("only", f"must be one of {', '.join(get_args(Only))}, not {shown(only)}")
     page_size = context.config.list_page_size
     if limit is not None and only is None:
         page_size = max(1, min(page_size, limit))
@@ -213,9 +212,10 @@ def _page(feed: _Feed, request: tuple[int, int | str, str], number: int) -> Call
         page = _Page(reply[0].decode(), reply[1], [], [])
         for raw_key, found in zip(reply[2::2], reply[3::2], strict=True):
             redis_key = home.entry(SessionKey(as_text(raw_key)))
+            if isinstance(found, bytes):
+                page.damaged.append(CorruptEntry(redis_key, found.decode()))
+                continue
             try:
-                if isinstance(found, bytes):
-                    raise CorruptEntry(redis_key, found.decode())  # noqa: TRY301 - as the decoder
                 page.entries.append(decode_entry(_key(raw_key, redis_key), redis_key, found))
             except CorruptEntry as damaged:
                 page.damaged.append(damaged)
