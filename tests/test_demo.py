@@ -11,17 +11,22 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from redisstore.demo import run_demo
+from redisstore.demo import place, run_demo
+from redisstore.demo.settings import store_config
 from redisstore.errors import InvalidInput, StoreUnavailable
+from tests.entries import source
 from tests.servers import Cluster, Server, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from redisstore.config import StoreConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 CLAIMS = (
@@ -106,11 +111,55 @@ def test_a_given_server_keeps_only_what_it_had(
     ]
 
 
+class BrokenOff(Exception):
+    """Ends a play in its middle."""
+
+
+def broken_off(url: str, lose_meta: Callable[[str], object]) -> None:
+    """Store sessions as a demo does, take the layout record away, and break off."""
+    with place.prepared(url) as stage, stage.store() as store:
+        for number in range(150):
+            store.get_or_create_session(source(str(number)))
+        lose_meta(f"{{{stage.namespace}}}:meta")
+        raise BrokenOff
+
+
+def test_a_play_that_breaks_off_leaves_nothing_also_without_a_layout_record(
+    server: Server,
+) -> None:
+    with pytest.raises(BrokenOff):
+        broken_off(server.url(), lambda meta: server.ask("DEL", meta))
+    assert keys_of_demos(server) == []
+
+
+def test_a_namespace_that_could_not_be_removed_is_named(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def impatient(url: str, namespace: str, replica: str) -> StoreConfig:
+        config = store_config(url, namespace, replica)
+        return config.model_copy(update={"deadline": 0.5})
+
+    monkeypatch.setattr(place, "store_config", impatient)
+    with place.prepared(server.url()) as stage, ExitStack() as opened:
+        opened.enter_context(stage.store()).get_or_create_session(source("ada"))
+        server.stop()
+        with pytest.raises(StoreUnavailable, match=f"namespace {stage.namespace} could not be"):
+            opened.close()
+
+
 def test_a_cluster_with_many_partitions_is_left_empty(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with Cluster("valkey-9.1") as cluster:
         assert run_demo(cluster.url(), seconds=2, replicas=2), capsys.readouterr().out
+        assert [node.ask("DBSIZE") for node in cluster.nodes] == [0] * len(cluster.nodes)
+
+        def lose(meta: str) -> None:
+            with cluster.client() as client:
+                assert client.delete(meta) == 1
+
+        with pytest.raises(BrokenOff):
+            broken_off(cluster.url(), lose)
         assert [node.ask("DBSIZE") for node in cluster.nodes] == [0] * len(cluster.nodes)
 
 

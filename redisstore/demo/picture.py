@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from rich import box
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -16,7 +16,7 @@ from rich.text import Text
 from redisstore.calls.listing import Counts
 from redisstore.demo.crew import Crew, Replica
 from redisstore.demo.ledger import Ledger
-from redisstore.demo.screen import Screen, shown, stacked
+from redisstore.demo.screen import Screen, printable
 from redisstore.demo.traffic import Traffic
 from redisstore.source import SessionSource
 from redisstore.sync.store import SessionStore
@@ -60,7 +60,7 @@ class Picture:
     def drawn(self) -> RenderableType:
         """Return the whole view."""
         return Padding(
-            stacked(self._replicas(), self._totals(), Text(), self._screen.happenings()),
+            Group(self._replicas(), self._totals(), Text(), self._screen.happenings()),
             (0, 0, 1, self._screen.indent),
         )
 
@@ -136,6 +136,6 @@ def _name(source: SessionSource) -> str:
     if not name or any(unicodedata.bidirectional(letter) in {"R", "AL"} for letter in name):
         # A name written from right to left would turn the rest of its line around.
         name = source.chat_id or "?"
-    text = Text(shown(name))
+    text = Text(printable(name))
     text.truncate(_NAME_WIDTH, overflow="ellipsis")
     return text.plain

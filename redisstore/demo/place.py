@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import IO, cast
 from urllib.parse import quote
 
-from redisstore.connect import connect
 from redisstore.connect.url import parse
 from redisstore.demo.settings import store_config
 from redisstore.embedded import EmbeddedServer
@@ -24,7 +23,6 @@ LOOK_SECONDS = 600
 """How long the demo's own server stays up afterwards, when somebody may want to look at it."""
 _PROBE_SECONDS = 3.0
 _TIDY_SECONDS = 30.0
-_KEYS_A_SCAN = 500
 
 
 @dataclass
@@ -40,10 +38,35 @@ class Place:
     stays: bool = False
     """Set it to keep the demo's own server for ``LOOK_SECONDS``."""
 
+    @contextlib.contextmanager
+    def store(self) -> Iterator[SessionStore]:
+        """Open the store for the length of a ``with`` block; drop it then if the server stays.
+
+        Raises:
+            StoreUnavailable: the server was away by then; names the namespace that is left.
+
+        """
+        config = store_config(self.url, self.namespace, replica="demo")
+        with SessionStore.from_url(config=config) as store:
+            try:
+                yield store
+            finally:
+                if self.socket is None:
+                    self._drop(store)
+
+    def _drop(self, store: SessionStore) -> None:
+        # This store wrote before all gateways, so it knows where keys are also if meta is gone.
+        try:
+            store.drop(force=True)
+        except StoreUnavailable as error:
+            raise StoreUnavailable(
+                f"{self.label}: namespace {self.namespace} could not be removed: {error}"
+            ) from error
+
 
 @contextlib.contextmanager
 def prepared(url: str | None) -> Iterator[Place]:
-    """Give the demo a place for the length of a ``with`` block; nothing of it is left behind.
+    """Give the demo a place for the length of a ``with`` block; no server of its own outlives it.
 
     Args:
         url: of a server to use, in a fresh namespace; ``None``: start one of our own.
@@ -62,10 +85,7 @@ def prepared(url: str | None) -> Iterator[Place]:
         raise InvalidInput("url", "memory: is one process's own; the demo runs several")
     place = Place(url, f"demo-{secrets.token_hex(4)}", target.label)
     _expect_an_answer(place)
-    try:
-        yield place
-    finally:
-        _remove_namespace(place)
+    yield place
 
 
 @contextlib.contextmanager
@@ -97,17 +117,3 @@ def _expect_an_answer(place: Place) -> None:
     patient = store_config(place.url, place.namespace, replica="demo")
     with SessionStore.from_url(config=patient.model_copy(update={"deadline": _PROBE_SECONDS})) as s:
         s.count_sessions()
-
-
-def _remove_namespace(place: Place) -> None:
-    connection = connect(store_config(place.url, place.namespace, replica="demo"))
-    try:
-        with contextlib.closing(connection.client) as client:
-            # The two forms of a hash tag: of the only partition, and of one of several.
-            for pattern in ("{%s}:*", "{%s.*}:*"):
-                for key in client.scan_iter(match=pattern % place.namespace, count=_KEYS_A_SCAN):
-                    client.unlink(key)
-    except Exception as error:
-        raise StoreUnavailable(
-            f"{place.label}: keys of namespace {place.namespace} could not be removed: {error}"
-        ) from error

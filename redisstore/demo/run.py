@@ -23,7 +23,7 @@ from redisstore.demo.picture import Picture
 from redisstore.demo.place import LOOK_SECONDS, Place, prepared
 from redisstore.demo.proof import Check, Entries, Prune
 from redisstore.demo.screen import Screen
-from redisstore.demo.settings import HOLD_TTL, TURN_TTL, store_config
+from redisstore.demo.settings import HOLD_TTL, TURN_TTL
 from redisstore.demo.traffic import Traffic
 from redisstore.errors import RedisStoreError
 from redisstore.keys import SessionKey
@@ -62,8 +62,7 @@ def run_demo(url: str | None, *, seconds: float, replicas: int) -> bool:
         f"about {seconds + _BESIDES_TRAFFIC:.0f} s.",
     )
     with _ended_by_sigterm(), prepared(url) as place:
-        config = store_config(place.url, place.namespace, replica="demo")
-        with SessionStore.from_url(config=config) as store:
+        with place.store() as store:
             checks = _Play(screen, place, store).run(seconds, replicas)
         failed = sum(not check.holds for check in checks)
         screen.verdict(failed, len(checks), time.monotonic() - began)

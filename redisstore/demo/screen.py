@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -73,7 +73,7 @@ class Screen:
         line.append(f" {check.claim}", "" if check.holds else "bold red")
         self._row(Text(""), line)
         self._row(Text(""), Padding(Text(check.numbers, "dim"), _BELOW_ITS_CLAIM))
-        problems = [shown(problem) for problem in check.problems[:_PROBLEMS_SHOWN]]
+        problems = [printable(problem) for problem in check.problems[:_PROBLEMS_SHOWN]]
         if more := len(check.problems) - len(problems):
             problems.append(f"and {more:,} more")
         for problem in problems:
@@ -140,12 +140,7 @@ class Screen:
         self._console.print(row)
 
 
-def stacked(*parts: RenderableType) -> Group:
-    """Put parts of a picture above one another."""
-    return Group(*parts)
-
-
-def shown(text: str) -> str:
+def printable(text: str) -> str:
     """Return a stranger's text without what a terminal would act upon."""
     return "".join(one if one.isprintable() else " " for one in text)
 
