@@ -3,7 +3,7 @@
 RedisStoreError
 ├── StoreUnavailable     Redis could not be reached, or did not answer, within the deadline
 │   └── StoreFull        Redis refuses writes: ``maxmemory`` is reached
-├── StoreRefused         Redis answered, and will not do it: wrong password, missing permission
+├── StoreRefused         Redis answered, and will not do it: no login, no permission, all else
 ├── StoreClosed          the store was closed, before the call or during it
 ├── LayoutMismatch       what is stored was written with another layout or partition count
 ├── ClockSkew            this machine's clock and the server's are a day or more apart
@@ -69,7 +69,7 @@ class StoreFull(StoreUnavailable):
 class StoreRefused(RedisStoreError):
     """Redis answered with an error that a retry won't change; the message repeats it.
 
-    A wrong password, a permission that is missing, or any error that is none of those below.
+    A wrong password, a permission that is missing, or any error for which there is no other class.
     """
 
 
