@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from redisstore.errors import InvalidInput, RedisStoreError, shown
+from redisstore.errors import InvalidInput, RedisStoreError, short_repr
 from redisstore.keys import check_namespace, check_partitions
 from redisstore.policy import ResetRules, SessionResetPolicy
 from redisstore.text import Text, checked_text
@@ -126,7 +126,7 @@ class StoreConfig(BaseSettings):
             pass  # falls back below, as a value of another type does
         _log.warning(
             "session_store_max_age_days: %s is no number of days, using %d",
-            shown(value),
+            short_repr(value),
             DEFAULT_MAX_AGE_DAYS,
         )
         return DEFAULT_MAX_AGE_DAYS

@@ -3,7 +3,7 @@
 RedisStoreError
 ├── StoreUnavailable     Redis could not be reached, or did not answer, within the deadline
 │   └── StoreFull        Redis refuses writes: ``maxmemory`` is reached
-├── StoreRefused         Redis answered, and will not do it: no login, no permission, all else
+├── StoreRefused         Redis answered and refused: wrong password, no permission, any other error
 ├── StoreClosed          the store was closed, before the call or during it
 ├── LayoutMismatch       what is stored was written with another layout or partition count
 ├── ClockSkew            this machine's clock and the server's are a day or more apart
@@ -43,7 +43,7 @@ __all__ = [
     "TurnBusy",
     "TurnLost",
     "from_script",
-    "shown",
+    "short_repr",
 ]
 
 
@@ -199,7 +199,7 @@ class EntryTooLarge(InvalidInput):
     """
 
 
-def shown(value: object) -> str:
+def short_repr(value: object) -> str:
     """Return a value as a message may name it: its repr, of bounded length.
 
     Python refuses to write out whole numbers of thousands of digits, also inside of others.

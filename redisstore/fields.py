@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 from pydantic import BaseModel
 
 from redisstore.entry import ModelOverride, SessionEntry
-from redisstore.errors import CorruptEntry, InvalidInput, shown
+from redisstore.errors import CorruptEntry, InvalidInput, short_repr
 from redisstore.keys import SessionId, SessionKey
 from redisstore.size import append_pieces, in_pieces
 from redisstore.source import SessionSource
@@ -71,7 +71,7 @@ class _Kind(NamedTuple):
 
 def _counted(number: int) -> str:
     if not 0 <= number <= LARGEST_NUMBER:
-        raise ValueError(f"{shown(number)} is not from 0 to 2^53")
+        raise ValueError(f"{short_repr(number)} is not from 0 to 2^53")
     return str(number)
 
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import NewType, TypeVar
 
-from redisstore.errors import InvalidInput, shown
+from redisstore.errors import InvalidInput, short_repr
 
 SessionKey = NewType("SessionKey", str)
 """A conversation lane: ``agent:main:telegram:dm:42``."""
@@ -228,12 +228,16 @@ class KeySpace:
 def check_namespace(namespace: object) -> str:
     """Return the namespace, or raise ``InvalidInput``: 1 to 32 of ``A-Z a-z 0-9 _ -``."""
     if not isinstance(namespace, str) or not _NAMESPACE.fullmatch(namespace):
-        raise InvalidInput("namespace", f"must match [A-Za-z0-9_-]{{1,32}}, not {shown(namespace)}")
+        raise InvalidInput(
+            "namespace", f"must match [A-Za-z0-9_-]{{1,32}}, not {short_repr(namespace)}"
+        )
     return namespace
 
 
 def check_partitions(partitions: object) -> int:
     """Return the partition count, or raise ``InvalidInput``: a whole number from 1 to 256."""
     if type(partitions) is not int or not 1 <= partitions <= MAX_PARTITIONS:
-        raise InvalidInput("partitions", f"must be 1 to {MAX_PARTITIONS}, not {shown(partitions)}")
+        raise InvalidInput(
+            "partitions", f"must be 1 to {MAX_PARTITIONS}, not {short_repr(partitions)}"
+        )
     return partitions

@@ -19,7 +19,7 @@ from redisstore import (
     StaleWrite,
     StoreConfig,
 )
-from redisstore.errors import shown
+from redisstore.errors import short_repr
 from tests.conftest import FACES
 from tests.entries import key, source
 from tests.faces import open_face
@@ -129,6 +129,6 @@ def test_a_partition_count_out_of_all_bounds_is_refused(digits: int) -> None:
 
 
 def test_a_message_shows_what_it_can_of_a_value() -> None:
-    assert shown("a") == "'a'"
-    assert shown(10**59) == str(10**59)
-    assert shown([10**5000]) == "a value of type list, too long to be written out"
+    assert short_repr("a") == "'a'"
+    assert short_repr(10**59) == str(10**59)
+    assert short_repr([10**5000]) == "a value of type list, too long to be written out"

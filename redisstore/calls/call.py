@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from redisstore.config import StoreConfig
-from redisstore.errors import InvalidInput, shown
+from redisstore.errors import InvalidInput, short_repr
 from redisstore.fields import LARGEST_NUMBER, from_ms, to_ms
 from redisstore.keys import KeySpace, Partition, SessionId, SessionKey
 from redisstore.scripts import Library
@@ -156,6 +156,11 @@ class Lease:
     session_id: SessionId
     lock_fence: int = field(default=0, compare=False)
 
+    @property
+    def proof(self) -> str:
+        """Say which turn writes, as scripts take ``if_turn``."""
+        return f"{self.token} {self.fence}"
+
 
 class HasLease(Protocol):
     """A turn, running or not; ``lease`` raises ``TurnLost`` where it does not run."""
@@ -184,12 +189,11 @@ class Conditions:
         ):
             raise InvalidInput(
                 "if_version",
-                f"must be a whole number from 1 to 2^53, not {shown(self.if_version)}",
+                f"must be a whole number from 1 to 2^53, not {short_repr(self.if_version)}",
             )
         if_turn: Arg = ""
         if self.if_turn is not None:
-            lease = self.if_turn.lease
-            if_turn = f"{lease.token} {lease.fence}"
+            if_turn = self.if_turn.lease.proof
         return if_session_id, "" if self.if_version is None else self.if_version, if_turn
 
 
@@ -197,12 +201,13 @@ def checked_number(
     field_name: str, value: object, *, lowest: float, highest: float, unit: str
 ) -> float:
     """Return a number that is within its bounds, or raise ``InvalidInput``."""
-    is_nan = isinstance(value, float) and math.isnan(value)  # which has no room for a long int
+    # math.isnan would make a float of it first, and fail for a very large int.
+    is_nan = isinstance(value, float) and math.isnan(value)
     if not isinstance(value, int | float) or isinstance(value, bool) or is_nan:
-        raise InvalidInput(field_name, f"must be a number of {unit}, not {shown(value)}")
+        raise InvalidInput(field_name, f"must be a number of {unit}, not {short_repr(value)}")
     if not lowest <= value <= highest:
         raise InvalidInput(
-            field_name, f"must be {lowest:g} to {highest:g} {unit}, not {shown(value)}"
+            field_name, f"must be {lowest:g} to {highest:g} {unit}, not {short_repr(value)}"
         )
     return value
 
@@ -231,6 +236,11 @@ def as_bool(reply: bytes) -> bool:
 def as_text(raw: bytes) -> str:
     """Read a name for a report; bytes that are no UTF-8 (written by hand) are shown escaped."""
     return raw.decode(errors="backslashreplace")
+
+
+def as_texts(reply: Sequence[bytes]) -> list[str]:
+    """Read a reply of names, each as ``as_text`` does."""
+    return [as_text(part) for part in reply]
 
 
 def as_labelled(reply: Sequence[bytes]) -> dict[str, Any]:

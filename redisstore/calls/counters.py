@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import TypedDict
 
 from redisstore.calls.call import Arg, Context
-from redisstore.errors import InvalidInput, shown
+from redisstore.errors import InvalidInput, short_repr
 from redisstore.fields import COST, COUNTERS, LARGEST_NUMBER, to_nanousd
 from redisstore.text import checked_text
 
@@ -64,7 +64,7 @@ def _amount(field: str, value: object) -> int:
     if value is None:
         return 0
     if type(value) is not int or not 0 <= value <= LARGEST_NUMBER:
-        raise InvalidInput(field, f"must be a whole number below 2^53, not {shown(value)}")
+        raise InvalidInput(field, f"must be a whole number below 2^53, not {short_repr(value)}")
     return value
 
 
@@ -75,6 +75,6 @@ def _cost(usd: Decimal | float | str) -> int:
         nanousd = -1
     if not 0 <= nanousd <= LARGEST_NUMBER:
         raise InvalidInput(
-            "estimated_cost_usd", f"must be dollars from 0 to 9 million, not {shown(usd)}"
+            "estimated_cost_usd", f"must be dollars from 0 to 9 million, not {short_repr(usd)}"
         )
     return nanousd

@@ -9,7 +9,7 @@ from datetime import datetime
 from types import MappingProxyType
 
 from redisstore.calls.call import as_text
-from redisstore.errors import InvalidInput, shown
+from redisstore.errors import InvalidInput, short_repr
 from redisstore.fields import from_ms
 from redisstore.keys import SessionKey
 
@@ -63,7 +63,7 @@ def place_of(identifier: object, field_name: str = "since") -> tuple[int, str]:
     """Return the partition of an event, and its id in the stream there."""
     match = _ID.fullmatch(identifier) if isinstance(identifier, str) else None
     if not match:
-        raise InvalidInput(field_name, f"{shown(identifier)} is not the id of an event")
+        raise InvalidInput(field_name, f"{short_repr(identifier)} is not the id of an event")
     partition, ms, number = map(int, match.groups())
     return partition, f"{ms}-{number}"
 

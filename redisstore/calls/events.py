@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 from redisstore.calls.call import Ask, Call, Found, Pause, Watch, as_bool, checked_number
 from redisstore.calls.event import GAP, Event, gap_behind, place_of, read_events
 from redisstore.calls.layout import Opening
-from redisstore.errors import InvalidInput, shown
+from redisstore.errors import InvalidInput, short_repr
 from redisstore.keys import Partition
 from redisstore.text import checked_text
 
@@ -70,7 +70,9 @@ def _beginning(since: object) -> Literal["now", "oldest"] | Mapping[int, str]:
     if since == "oldest":
         return "oldest"
     if isinstance(since, str) or not isinstance(since, Collection):
-        raise InvalidInput("since", f"must be 'now', 'oldest' or ids of events, not {shown(since)}")
+        raise InvalidInput(
+            "since", f"must be 'now', 'oldest' or ids of events, not {short_repr(since)}"
+        )
     places = {identifier: place_of(identifier) for identifier in since}
     # Their text sorts in order, so the latest of each partition stays.
     return dict(places[identifier] for identifier in sorted(places))

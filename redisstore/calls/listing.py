@@ -23,7 +23,7 @@ from redisstore.calls.call import (
     checked_number,
 )
 from redisstore.entry import SessionEntry
-from redisstore.errors import CorruptEntry, InvalidInput, shown
+from redisstore.errors import CorruptEntry, InvalidInput, short_repr
 from redisstore.fields import LARGEST_NUMBER, decode_entry
 from redisstore.keys import Partition, SessionKey
 
@@ -148,9 +148,11 @@ def newest_first(
     """Yield sessions, newest first, from all partitions; damaged ones as they are met."""
     active_ms = _minutes_ms(active_minutes)
     if limit is not None and (type(limit) is not int or limit < 0):
-        raise InvalidInput("limit", f"must be a whole number from 0, not {shown(limit)}")
+        raise InvalidInput("limit", f"must be a whole number from 0, not {short_repr(limit)}")
     if only is not None and only not in get_args(Only):
-        raise InvalidInput("only", f"must be one of {', '.join(get_args(Only))}, not {shown(only)}")
+        raise InvalidInput(
+            "only", f"must be one of {', '.join(get_args(Only))}, not {short_repr(only)}"
+        )
     page_size = context.config.list_page_size
     if limit is not None and only is None:
         page_size = max(1, min(page_size, limit))

@@ -19,7 +19,7 @@ from redisstore.calls.call import (
     checked_number,
     new_token,
 )
-from redisstore.errors import InvalidInput, shown
+from redisstore.errors import InvalidInput, short_repr
 from redisstore.fields import EPOCH, from_ms, to_ms
 from redisstore.keys import Partition, SessionKey
 
@@ -102,9 +102,11 @@ def _limits(
         if max_age_days is not None:
             raise InvalidInput("before", "goes without max_age_days: give one of them")
         if not isinstance(before, datetime) or before.tzinfo is None:
-            raise InvalidInput("before", f"must be a time with its time zone, not {shown(before)}")
+            raise InvalidInput(
+                "before", f"must be a time with its time zone, not {short_repr(before)}"
+            )
         if not EPOCH <= before <= _LAST_CUTOFF:
-            raise InvalidInput("before", f"must be from 1970 to 9998, not {shown(before)}")
+            raise InvalidInput("before", f"must be from 1970 to 9998, not {short_repr(before)}")
         return to_ms(before), 0
     days = context.config.session_store_max_age_days if max_age_days is None else max_age_days
     checked_number("max_age_days", days, lowest=-math.inf, highest=math.inf, unit="days")
