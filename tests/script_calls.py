@@ -112,7 +112,9 @@ CALLS: dict[str, Callable[[], Call[Any]]] = {
     "revoke_turn": lambda: asked(revocation.revoke(CONTEXT, KEY, "by-hand/0/1", handled=True)),
     "set_model_override": lambda: sessions.set_model_override(CONTEXT, KEY, None, ANY),
     "share_session_id": lambda: asked(sharing.share(CONTEXT, SessionId("s"))),
-    "suspend_recently_active": lambda: asked(recovery.suspend_recently_active(CONTEXT, 120), []),
+    "suspend_recently_active": lambda: asked(
+        recovery.suspend_recently_active(CONTEXT, 120), replicas.Page(b"", [])
+    ),
     "suspend_session": lambda: sessions.suspend(CONTEXT, KEY, ANY),
     "switch_session": lambda: sessions.switch(CONTEXT, KEY, SessionId("s"), ANY),
     "take_job": lambda: jobs.take(CONTEXT, jobs.JOBS[0], "by-hand/0/1"),

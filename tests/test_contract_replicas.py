@@ -16,6 +16,7 @@ from redisstore.calls.call import one
 from redisstore.calls.replicas import Presence, ReplicaState
 from tests.conftest import OpenStore, Site
 from tests.entries import key, source
+from tests.sweeps import carried_out
 from tests.turns import NOON, ClockedStores, begun, direct_client
 
 TTL = timedelta(seconds=15)
@@ -178,6 +179,27 @@ def test_more_replicas_than_a_page_are_all_listed(stores: ClockedStores) -> None
     scores = {f"r{number}": number for number in range(200)}
     stores.client.zadd(stores.space.replicas, scores)
     assert [found.name for found in store.list_replicas()] == list(scores)
+
+
+@pytest.mark.parametrize("apart", [timedelta(0), MS], ids=["at the same time", "one by one"])
+def test_replicas_that_beat_while_they_are_listed_are_listed_once(
+    stores: ClockedStores, monkeypatch: pytest.MonkeyPatch, apart: timedelta
+) -> None:
+    monkeypatch.setattr(replicas, "_PAGE", 3)
+    processes = [Process(stores, f"r{number}") for number in range(8)]
+    for process in processes:
+        process.beat()
+        stores.clock.advance(apart)
+
+    def some_beat() -> None:
+        stores.clock.advance(TTL / 3)
+        for process in processes[:2]:
+            process.beat((1, 0))
+
+    store: Any = processes[0].store
+    found = carried_out(store, replicas.sweep(store._opening.context), some_beat)
+    assert [one.name for one in found] == [f"r{number}" for number in (2, 3, 4, 5, 6, 7, 0, 1)]
+    assert [one.turns for one in found] == [0] * 6 + [1] * 2
 
 
 def test_sessions_of_the_dead_are_marked_and_those_of_the_living_are_not(

@@ -12,10 +12,7 @@ def take(
     """Take a message, for the turn that answers it as well, or for good."""
     home, key = context.home(session_key)
     named = checked_text("message_id", message_id, max_bytes=context.config.max_key_bytes)
-    turn = ""
-    if if_turn is not None:
-        lease = if_turn.lease
-        turn = f"{lease.token} {lease.fence}"
+    turn = "" if if_turn is None else if_turn.lease.proof
     args = (
         named,
         int(context.config.message_id_ttl * 1000),

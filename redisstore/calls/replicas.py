@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from importlib import metadata
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from redisstore.calls.call import (
     Ask,
@@ -19,9 +19,11 @@ from redisstore.calls.call import (
     Found,
     Steps,
     Sweep,
+    as_bool,
     as_labelled,
     as_moment,
     as_text,
+    as_texts,
     as_time,
     as_whole,
 )
@@ -93,7 +95,7 @@ class Presence:
             *(part for pair in told.items() for part in pair),
         )
         keys = (space.root, space.replicas)
-        call: Call[list[str]] = Call("heartbeat", keys, args, _texts)
+        call: Call[list[str]] = Call("heartbeat", keys, args, as_texts)
         (answer,) = yield Ask([call])
         status, self._started_at = answer
         if status == "replaced" and not self._replaced:
@@ -109,7 +111,7 @@ def leave(context: Context) -> Call[bool]:
     """Take this replica off the list."""
     space = context.space
     args = (context.config.replica, context.incarnation)
-    return Call("leave", (space.root, space.replicas), args, lambda reply: reply == b"1")
+    return Call("leave", (space.root, space.replicas), args, as_bool)
 
 
 def sweep(context: Context) -> Sweep[Replica]:
@@ -124,23 +126,32 @@ def dead(context: Context) -> Generator[Ask, Any, list[str]]:
 
 
 def _pages(context: Context) -> Generator[Ask, Any, list[Replica]]:
-    space, found = context.space, list[Replica]()
-    while len(found) % _PAGE == 0:
-        args = (len(found), _PAGE)
+    space, found = context.space, dict[str, Replica]()
+    after = b""
+    while True:
+        args = (after, _PAGE)
         (page,) = yield Ask([Call("list_replicas", (space.root, space.replicas), args, _decode)])
-        found += page
-        if not page:
-            break
-    return found
+        for one in page.replicas:
+            # One that has beaten since the page before is in this one, too, and lapses later now.
+            found.pop(one.name, None)
+            found[one.name] = one
+        after = page.last
+        if not after:
+            return list(found.values())
 
 
-def _texts(reply: Sequence[bytes]) -> list[str]:
-    return [as_text(part) for part in reply]
+class Page(NamedTuple):
+    """Some of the replicas."""
+
+    last: bytes
+    """The score to go on after; empty at the end."""
+    replicas: list[Replica]
 
 
-def _decode(reply: Sequence[Any]) -> list[Replica]:
-    rows = zip(reply[::4], reply[1::4], reply[2::4], reply[3::4], strict=True)
-    return [_replica(*row) for row in rows]
+def _decode(reply: Sequence[Any]) -> Page:
+    last, *rest = reply
+    rows = zip(rest[::4], rest[1::4], rest[2::4], rest[3::4], strict=True)
+    return Page(last, [_replica(*row) for row in rows])
 
 
 def _replica(name: bytes, lapses: bytes, status: bytes, flat: Sequence[bytes] | bytes) -> Replica:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from redisstore.calls.call import (
     Ask,
@@ -57,25 +57,38 @@ class RunningTurn:
 
 
 def sweep(context: Context) -> Sweep[RunningTurn]:
-    """Yield the turns of all partitions."""
+    """Yield the turns of all partitions, each lane once; none that runs all the while is missed."""
     for home in context.space.partitions:
-        skip = 0
+        listed: set[SessionKey] = set()
+        after = b""
         while True:
-            (page,) = yield Ask([_page(home, skip)])
-            yield from map(Found, page)
-            skip += len(page)
-            if len(page) < _PAGE:
+            (page,) = yield Ask([_page_call(home, after)])
+            for turn in page.turns:
+                # One that was renewed since the page before is in this one, too.
+                if turn.session_key not in listed:
+                    listed.add(turn.session_key)
+                    yield Found(turn)
+            after = page.last
+            if not after:
                 break
 
 
-def _page(home: Partition, skip: int) -> Call[list[RunningTurn]]:
-    return Call("list_turns", (home.prefix, home.turns), (skip, _PAGE), _decode)
+class _Page(NamedTuple):
+    """Some of the turns of a partition."""
+
+    last: bytes
+    """The score to go on after; empty at the end."""
+    turns: list[RunningTurn]
 
 
-def _decode(reply: Sequence[Any]) -> list[RunningTurn]:
-    now = int(reply[0])
-    rows = zip(reply[1::4], reply[2::4], reply[3::4], reply[4::4], strict=True)
-    return [_turn(now, *row) for row in rows]
+def _page_call(home: Partition, after: bytes) -> Call[_Page]:
+    return Call("list_turns", (home.prefix, home.turns), (after, _PAGE), _decode)
+
+
+def _decode(reply: Sequence[Any]) -> _Page:
+    now, last, *rest = reply
+    rows = zip(rest[::4], rest[1::4], rest[2::4], rest[3::4], strict=True)
+    return _Page(last, [_turn(int(now), *row) for row in rows])
 
 
 def _turn(
