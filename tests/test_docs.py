@@ -109,7 +109,7 @@ def test_a_session_that_is_stuck_is_free_by_each_way_that_is_told(
     """Each command meets a turn that hangs; a token goes from one line to the next."""
     told = [line for line in shell_lines(ROOT / "docs" / "turns.md") if "TOKEN" not in line]
     by_hand = [line for line in shell_lines(ROOT / "docs" / "turns.md") if "TOKEN" in line]
-    ended = 0
+    revoked = 0
     with (
         sites.server("valkey-9.1").client(db=5) as client,
         SessionStore.from_url(shell["REDISSTORE_URL"]) as store,
@@ -122,11 +122,11 @@ def test_a_session_that_is_stuck_is_free_by_each_way_that_is_told(
             subprocess.run(
                 line, shell=True, cwd=tmp_path, env=shell, check=True, text=True, input="y\n"
             )
-            if "end-turn" in line:
-                ended += 1
+            if "revoke-turn" in line:
+                revoked += 1
                 with pytest.raises(TurnLost):
                     turn.end()
-                turn = hanging(store, ended)
+                turn = hanging(store, revoked)
         asked, call = by_hand
         ask = re.fullmatch(r"TOKEN=\$\((.*)\)", asked)
         assert ask is not None
@@ -134,7 +134,7 @@ def test_a_session_that_is_stuck_is_free_by_each_way_that_is_told(
         assert run_redis_cli(client, call.replace("$TOKEN", token))[0] == b"revoked"
         with pytest.raises(TurnLost):
             turn.end()
-    assert ended == 2
+    assert revoked == 2
 
 
 def hanging(store: SessionStore, number: int) -> Turn:

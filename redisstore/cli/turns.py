@@ -53,7 +53,7 @@ def _row(turn: RunningTurn) -> tuple[str, ...]:
 
 
 @command("url", "namespace", "json")
-def end_turn(
+def revoke_turn(
     call: Invocation,
     key: Annotated[str, typer.Argument(metavar="KEY", help="A session key, as turns lists it.")],
     *,
@@ -81,12 +81,12 @@ def end_turn(
             f"{key} is in a turn of {turn.replica} since {moment(turn.began_at)} UTC, with message"
             f" {turn.message_id or '(none)'}; {turn.waiting:,} wait"
         )
-        if not yes and not agreed(output, "End it?"):
+        if not yes and not agreed(output, "Revoke it?"):
             return
         if not store.revoke_turn(turn.session_key, turn.token, handled=handled):
             output.complain("that turn has ended by itself meanwhile; nothing was done")
             return
     message = "counts as handled" if handled else "may be delivered again"
-    output.say(f"ended: what it writes is refused, its message {message}")
+    output.say(f"revoked: what it writes is refused, its message {message}")
     if output.as_json:
-        output.record({"ended": turn, "handled": handled})
+        output.record({"revoked": turn, "handled": handled})

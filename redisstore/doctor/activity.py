@@ -66,7 +66,7 @@ def _stuck_turns(store: SessionStore) -> Iterator[Finding]:
                 "warning",
                 "turns",
                 f"{message} {turn.began_at:%Y-%m-%d %H:%M:%S} UTC, and {turn.waiting} wait",
-                "see whether it hangs; redisstore end-turn KEY takes the session from it",
+                "see whether it hangs; redisstore revoke-turn KEY takes the session from it",
             )
     if not stuck:
         yield Finding("ok", "turns", f"{running} running, none is overdue")

@@ -69,47 +69,47 @@ def test_a_turn_that_a_clock_set_back_left_in_the_far_future_is_stuck(
     assert store.recover_turns() == 1
 
 
-def test_a_turn_that_hangs_is_ended_by_hand(store: SessionStore, run: Run) -> None:
+def test_a_turn_that_hangs_is_revoked_by_hand(store: SessionStore, run: Run) -> None:
     turn = begun(store, "42", "m-1")
     listed = document(run("turns", "--json"))
     assert listed["token"] == turn.token
-    result = run("end-turn", KEY, answers="y\n")
+    result = run("revoke-turn", KEY, answers="y\n")
     assert result.exit_code == 0
     assert all(part in result.stdout for part in (KEY, "UTC", "m-1", "0 wait"))
-    assert "End it?" in result.stderr
+    assert "Revoke it?" in result.stderr
     with pytest.raises(TurnLost):
         turn.end()
     assert begun(store, "42", "m-1").message_id == "m-1"
 
 
-def test_a_turn_is_ended_without_a_question_and_its_message_is_handled(
+def test_a_turn_is_revoked_without_a_question_and_its_message_is_handled(
     store: SessionStore, run: Run
 ) -> None:
     turn = begun(store, "42", "m-1")
-    result = document(run("end-turn", KEY, "--yes", "--handled", "--json"))
-    assert (result["ended"]["token"], result["handled"]) == (turn.token, True)
+    result = document(run("revoke-turn", KEY, "--yes", "--handled", "--json"))
+    assert (result["revoked"]["token"], result["handled"]) == (turn.token, True)
     with pytest.raises(DuplicateMessage):
         begun(store, "42", "m-1")
 
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", ""])
-def test_a_turn_goes_on_unless_its_end_is_confirmed(
+def test_a_turn_goes_on_unless_its_revocation_is_confirmed(
     store: SessionStore, run: Run, answer: str
 ) -> None:
     with store.turn(source("42"), "m-1") as turn:
-        result = run("end-turn", KEY, answers=answer)
+        result = run("revoke-turn", KEY, answers=answer)
         assert result.exit_code == 1
         assert "nothing was done" in result.stderr
         turn.end()
 
 
-def test_there_is_nothing_to_end_where_no_turn_runs(
+def test_there_is_nothing_to_revoke_where_no_turn_runs(
     store: SessionStore, client: redis.Redis, run: Run
 ) -> None:
-    assert run("end-turn", KEY, "--yes").exit_code == 1
+    assert run("revoke-turn", KEY, "--yes").exit_code == 1
     begun(store, "42")
     client.hdel(f"{{redisstore}}:turn:{KEY}", "fence")
-    result = run("end-turn", KEY, "--yes")
+    result = run("revoke-turn", KEY, "--yes")
     assert (result.exit_code, "has not begun" in result.stderr) == (1, True)
 
 
@@ -122,4 +122,4 @@ def test_the_doctor_warns_of_a_turn_that_may_hang(store: SessionStore, client: r
     (found,) = [finding for finding in examine(store) if finding.severity != "ok"]
     assert (found.severity, found.check) == ("warning", "turns")
     assert KEY in found.message
-    assert "end-turn" in found.advice
+    assert "revoke-turn" in found.advice
