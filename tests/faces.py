@@ -55,6 +55,9 @@ class BlockingTurn:
     def end(self, *args: Any, **counters: Any) -> SessionEntry:
         return self._loop.run_until_complete(self._turn.end(*args, **counters))
 
+    def give_up(self) -> None:
+        self._loop.run_until_complete(self._turn.give_up())
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._turn, name)
 

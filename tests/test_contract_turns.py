@@ -173,14 +173,6 @@ def test_an_ended_turn_is_over(store: SessionStore) -> None:
     assert entry.total_tokens == 1
 
 
-def test_a_turn_that_has_not_begun_says_so(store: SessionStore) -> None:
-    turn = store.turn(source("ada"))
-    assert not turn.lost
-    with pytest.raises(TurnLost, match="with block"):
-        _ = turn.entry
-    assert store.get_session(ADA) is None
-
-
 def test_what_a_reset_told_is_consumed_by_a_turn_that_ends_well(open_store: OpenStore) -> None:
     store = open_store(default_reset_policy=SessionResetPolicy(mode="idle", idle_minutes=60))
     put(store, [aged("ada", DAY, total_tokens=7)])

@@ -117,7 +117,7 @@ def test_a_lock_that_was_left_behind_goes_to_who_waits(
 
 def begun_without_lock(store: SessionStore, name: str) -> Any:
     """Begin a turn on a lane that waits for its session id."""
-    wanted: Any = store.turn(source(name), wait=60).wanted
+    wanted: Any = store.turn(source(name), wait=60)._state.request
     running: Any = store._run(lambda context: turns._begin(context, wanted))
     return turns.lease_of(wanted, running)
 
@@ -206,7 +206,7 @@ def test_the_fences_of_a_lane_grow_when_it_leaves_a_shared_session(
     if end:
         turn.end()
     else:
-        store._turns.give_up(turn)
+        turn.give_up()
     store.reset_session(key(BOB))
     assert begun(store, BOB).fence > turn.fence
 

@@ -109,7 +109,8 @@ def test_a_turn_stays_stale_when_its_lane_comes_back_to_its_session(store: Sessi
 def test_fences_grow_in_the_order_in_which_lanes_have_the_session(store: SessionStore) -> None:
     shared(store)
     slow = store.turn(source(ADA), wait=0)
-    assert isinstance(store._run(lambda context: turns._begin(context, slow.wanted)), Running)
+    request = slow._state.request
+    assert isinstance(store._run(lambda context: turns._begin(context, request)), Running)
     with store.turn(source(BOB), wait=0) as quick:
         quick.update(output_tokens=1)
     with slow:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -133,6 +134,47 @@ async def test_an_end_that_is_cancelled_is_carried_out_all_the_same(
     entry = await store.get_session(ADA)
     assert entry is not None
     assert entry.output_tokens == 6
+
+
+async def test_a_turn_that_waits_is_not_entered_by_another_task(store: AsyncSessionStore) -> None:
+    first, turn = store.turn(source("ada")), store.turn(source("ada"), wait=60)
+
+    async def wait() -> None:
+        async with turn:
+            await turn.end(output_tokens=1)
+
+    await first.__aenter__()
+    waiting = asyncio.create_task(wait())
+    await eventually(store, 1)
+    with pytest.raises(RuntimeError, match="entered once"):
+        await turn.__aenter__()
+    await first.end()
+    await waiting
+    assert turn.entry.output_tokens == 1
+    await eventually(store, 0, running=0)
+
+
+@pytest.mark.parametrize("backend", BACKEND_NAMES)
+def test_a_turn_that_waits_is_not_entered_by_another_thread(
+    backend: str, sites: Sites, namespace: str
+) -> None:
+    config = StoreConfig(url=sites.get(backend).url, namespace=namespace)
+    with SessionStore.from_url(config=config) as store:
+        first, turn = begun(store), store.turn(source("ada"), wait=60)
+
+        def handle() -> None:
+            with turn:
+                turn.end(output_tokens=1)
+
+        thread = threading.Thread(target=handle)
+        thread.start()
+        wait_until(lambda: [running.waiting for running in store.list_turns()] == [1])
+        with pytest.raises(RuntimeError, match="entered once"):
+            turn.__enter__()
+        first.end()
+        thread.join()
+        assert turn.entry.output_tokens == 1
+        assert list(store.list_turns()) == []
 
 
 async def test_a_draining_store_finishes_sends_away_and_cuts(store: AsyncSessionStore) -> None:

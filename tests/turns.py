@@ -16,7 +16,7 @@ from tests.conftest import OpenStore, Site
 from tests.entries import source
 from tests.model.clock import ServerClock, put_on_clocks
 
-__all__ = ["LEASE", "NOON", "ClockedStores", "begun", "direct_client", "in_line"]
+__all__ = ["LEASE", "NOON", "ClockedStores", "begun", "believing", "direct_client", "in_line"]
 
 NOON = datetime(2026, 6, 10, 12, tzinfo=UTC)
 LEASE = timedelta(seconds=30)
@@ -34,9 +34,16 @@ def begun(
 def in_line(store: SessionStore, name: str, message_id: str) -> Any:
     """Put a turn in line and leave it there; entering it goes on where it is."""
     turn: Any = store.turn(source(name), message_id, wait=60)
-    answer: object = store._run(lambda context: turns._begin(context, turn.wanted))
+    answer: object = store._run(lambda context: turns._begin(context, turn._state.request))
     assert isinstance(answer, Taken)
     assert answer.kind == "waiting"
+    return turn
+
+
+def believing(turn: Any) -> Any:
+    """Return a turn whose client believes that it runs, whatever became of it."""
+    state = getattr(turn, "_turn", turn)._state
+    state.ended = state.told_lost = False
     return turn
 
 

@@ -11,7 +11,7 @@ from redisstore.calls.call import Call, Context, ItemT, Steps, Sweep
 from redisstore.calls.layout import Opening
 from redisstore.config import StoreConfig, configured
 from redisstore.connect import AsyncClient, Connection, adopt_async, connect_async
-from redisstore.keys import Partition, SessionKey
+from redisstore.keys import KeySpace
 
 T = TypeVar("T")
 
@@ -132,8 +132,8 @@ class StoreBase:
             steps = build(self._opening.context)
         return await self._runner.complete(steps)
 
-    def _partition_of(self, session_key: SessionKey) -> Partition:
-        return self._opening.context.space.partition_of(session_key)
+    def _space(self) -> KeySpace:
+        return self._opening.context.space
 
     def _sweep(
         self, build: Callable[[Context], Sweep[ItemT]], *, create: bool = False

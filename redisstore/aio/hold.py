@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from redisstore.aio.keeper import AsyncKeeper
+from redisstore.calls.callbacks import check_plain
 from redisstore.calls.holds import Hold
 from redisstore.errors import RedisStoreError
 
@@ -34,6 +35,7 @@ class AsyncProcessHold:
         hold: Hold,
         on_lost: AsyncOnLost | None,
     ) -> None:
+        check_plain("on_lost", on_lost)
         self.session_key, self.process_id = hold
         self.lapses_at: datetime | None = None
         self.lost = False

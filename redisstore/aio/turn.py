@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
 
 from redisstore.calls.counters import Counters
-from redisstore.calls.turn_state import TurnState
+from redisstore.calls.turn_state import TurnBase
 from redisstore.entry import SessionEntry
 from redisstore.errors import RedisStoreError
 
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-class AsyncTurn(TurnState):
+class AsyncTurn(TurnBase):
     """One message being handled, for as long as an ``async with`` block runs."""
 
     def __init__(
         self,
         register: AsyncTurnRegister,
-        wanted: Request,
+        request: Request,
         ttl: float,
         on_lost: Callable[[AsyncTurn], None] | None,
     ) -> None:
-        super().__init__(wanted, ttl, on_lost)
+        super().__init__(request, ttl, on_lost)
         self._register = register
 
     async def __aenter__(self) -> Self:
         """Begin, after waiting for the turns before; one round trip where there is none."""
-        await self._register.begin(self)
+        await self._register.begin(self._state)
         return self
 
     async def __aexit__(
@@ -50,13 +50,13 @@ class AsyncTurn(TurnState):
             if error is None:
                 await self.end()
                 return
-            await self._register.give_up(self)
+            await self.give_up()
         except RedisStoreError as failure:
             if error is None:
                 raise
             _log.warning("%s was not given up and will lapse: %s", self, failure)
         finally:
-            self._register.forget(self)
+            self._register.forget(self._state)
 
     async def update(
         self, last_prompt_tokens: int | None = None, **counters: Unpack[Counters]
@@ -67,7 +67,9 @@ class AsyncTurn(TurnState):
 
         ``redis-cli HGET '{redisstore}:entry:agent:main:telegram:dm:42' total_tokens``
         """
-        return self._take_updated(await self._register.update(self, last_prompt_tokens, counters))
+        return self._state.take_updated(
+            await self._register.update(self._state, last_prompt_tokens, counters)
+        )
 
     async def end(
         self, last_prompt_tokens: int | None = None, **counters: Unpack[Counters]
@@ -88,6 +90,17 @@ class AsyncTurn(TurnState):
         ``redis-cli HGET '{redisstore}:entry:agent:main:telegram:dm:42' total_tokens``
 
         """
-        ended = await self._register.end(self, last_prompt_tokens, counters)
+        ended = await self._register.end(self._state, last_prompt_tokens, counters)
         counted = last_prompt_tokens is not None or bool(counters)
-        return self._take_ended(ended, counted=counted)
+        return self._state.take_ended(ended, counted=counted)
+
+    async def give_up(self) -> None:
+        """Give the turn up: its message may be delivered again. One round trip.
+
+        Does nothing where the turn has ended, nor does the ``async with`` block after this. A turn
+        that could not be given up, as Redis was away, is renewed no more, and lapses.
+
+        ``redis-cli ZRANGE '{redisstore}:turns' 0 -1 WITHSCORES``
+        """
+        if not self.ended:
+            await self._register.give_up(self._state)

@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from redisstore.aio.base import AsyncComplete
 from redisstore.aio.claim_timers import AsyncClaimTimers
@@ -15,8 +15,9 @@ from redisstore.aio.keeper import AsyncKeeper
 from redisstore.calls import leases, sessions, turns
 from redisstore.calls.call import Conditions, Context, Lease, Steps, one
 from redisstore.calls.counters import Counters
-from redisstore.calls.drain import CUT, Drained
+from redisstore.calls.drain import CUT, NO_MORE, Drained
 from redisstore.calls.turn_replies import Abandoned, Ended, Running
+from redisstore.calls.turn_state import TurnState
 from redisstore.calls.turns import Request
 from redisstore.entry import SessionEntry
 from redisstore.errors import (
@@ -27,13 +28,9 @@ from redisstore.errors import (
     TurnBusy,
     TurnLost,
 )
-from redisstore.keys import Partition, SessionKey
-
-if TYPE_CHECKING:
-    from redisstore.aio.turn import AsyncTurn
+from redisstore.keys import KeySpace
 
 T = TypeVar("T")
-NO_MORE = "this store begins no more turns"
 _log = logging.getLogger(__name__)
 
 
@@ -43,14 +40,14 @@ class AsyncTurnRegister:
     def __init__(
         self,
         complete: AsyncComplete,
-        partition_of: Callable[[SessionKey], Partition],
+        space: Callable[[], KeySpace],
         ttl: float,
     ) -> None:
         self._complete = complete
-        self._partition_of = partition_of
+        self._space = space
         self._keeper: AsyncKeeper[Lease] = AsyncKeeper("turns", self._renew, ttl)
         self._waiting: dict[str, Request] = {}
-        self._running: dict[str, AsyncTurn] = {}
+        self._running: dict[str, TurnState] = {}
         self._idle = asyncio.Event()
         """Set while no turn runs."""
         self._idle.set()
@@ -70,9 +67,10 @@ class AsyncTurnRegister:
         """Whether it begins no more turns."""
         return self._draining
 
-    async def begin(self, turn: AsyncTurn) -> None:
+    async def begin(self, turn: TurnState) -> None:
         """Begin a turn; what was sent in vain is given up."""
-        wanted = turn.wanted
+        turn.enter()
+        wanted = turn.request
         if over := self._over():
             raise over
         self._waiting[wanted.token] = wanted
@@ -96,7 +94,7 @@ class AsyncTurnRegister:
             self._run_errand(self._abandon(wanted))
             raise over
         turn.take_begun(*begun)
-        self._running[turn.token] = turn
+        self._running[turn.request.token] = turn
         self._idle.clear()
         self._keeper.keep(turn.lease, turn)
 
@@ -107,10 +105,10 @@ class AsyncTurnRegister:
         return ReplicaDraining(NO_MORE) if self._draining else None
 
     async def update(
-        self, turn: AsyncTurn, last_prompt_tokens: int | None, counters: Counters
+        self, turn: TurnState, last_prompt_tokens: int | None, counters: Counters
     ) -> SessionEntry | None:
         """Make a fenced write."""
-        key, conditions = turn.session_key, Conditions(if_turn=turn)
+        key, conditions = turn.request.session_key, Conditions(if_turn=turn)
 
         def steps(context: Context) -> Steps[SessionEntry | None]:
             return one(sessions.update(context, key, last_prompt_tokens, counters, conditions))
@@ -123,13 +121,13 @@ class AsyncTurnRegister:
         return entry
 
     async def end(
-        self, turn: AsyncTurn, last_prompt_tokens: int | None, counters: Counters
+        self, turn: TurnState, last_prompt_tokens: int | None, counters: Counters
     ) -> Ended:
         """End a turn well. A caller that is cancelled meanwhile does not stop it."""
         return await self._outlive(self._end(turn, last_prompt_tokens, counters))
 
     async def _end(
-        self, turn: AsyncTurn, last_prompt_tokens: int | None, counters: Counters
+        self, turn: TurnState, last_prompt_tokens: int | None, counters: Counters
     ) -> Ended:
         lease = turn.lease
         try:
@@ -142,19 +140,19 @@ class AsyncTurnRegister:
         turn.ended = True
         self.forget(turn)
         if ended.handed:
-            self._claims.expect_claim(self._partition_of(turn.session_key))
+            self._claims.expect_claim(self._space().partition_of(turn.request.session_key))
         return ended
 
-    async def give_up(self, turn: AsyncTurn, reason: str = "") -> Abandoned:
+    async def give_up(self, turn: TurnState, reason: str = "") -> Abandoned:
         """Give a running turn up. A caller that is cancelled meanwhile does not stop it."""
         self.forget(turn)
         turn.ended = turn.ended or not reason
-        return await self._outlive(self._give_up(turn.wanted, reason))
+        return await self._outlive(self._give_up(turn.request, reason))
 
-    def forget(self, turn: AsyncTurn) -> None:
+    def forget(self, turn: TurnState) -> None:
         """Stop renewing a turn."""
-        self._keeper.forget(turns.lease_of(turn.wanted, turn.begun), turn)
-        self._running.pop(turn.token, None)
+        self._keeper.forget(turns.lease_of(turn.request, turn.begun), turn)
+        self._running.pop(turn.request.token, None)
         if not self._running:
             self._idle.set()
 
@@ -172,7 +170,7 @@ class AsyncTurnRegister:
         return Drained(
             finished=before - len(cut),
             sent_away=sum(told),
-            cut=tuple(turn.session_key for turn in cut),
+            cut=tuple(turn.request.session_key for turn in cut),
         )
 
     async def _send_away(self, wanted: Request) -> bool:
@@ -182,11 +180,11 @@ class AsyncTurnRegister:
             _log.warning("%s was not given up and will lapse: %s", wanted.token, failure)
             return False
 
-    async def _cut(self, turn: AsyncTurn) -> None:
+    async def _cut(self, turn: TurnState) -> None:
         try:
             await self.give_up(turn, CUT)
         except RedisStoreError as failure:
-            _log.warning("%s was not given up and will lapse: %s", turn.token, failure)
+            _log.warning("%s was not given up and will lapse: %s", turn.request.token, failure)
         turn.tell_lost()
 
     async def close(self) -> None:
@@ -204,7 +202,7 @@ class AsyncTurnRegister:
             lambda c: turns.give_up(c, wanted, reason, wake=wake)
         )
         if abandoned.handed:
-            self._claims.expect_claim(self._partition_of(wanted.session_key))
+            self._claims.expect_claim(self._space().partition_of(wanted.session_key))
         return abandoned
 
     async def _abandon(self, wanted: Request) -> None:
@@ -217,12 +215,12 @@ class AsyncTurnRegister:
         try:
             return await self._renew_all(held)
         except RedisStoreError:
-            parts = self._by_partition(held)
+            parts = self._space().by_partition(held, lambda lease: lease.session_key)
             if len(parts) == 1:
                 raise
             # A partition that can't be reached must not cost the turns of the others.
             found: dict[Lease, datetime | None] = {}
-            for part in parts:
+            for part in parts.values():
                 found.update(await self._renew_part(part))
             return found
 
@@ -241,12 +239,6 @@ class AsyncTurnRegister:
                 if turn := self._running.get(lease.token):
                     turn.not_renewed()
             return {}
-
-    def _by_partition(self, held: Sequence[Lease]) -> list[list[Lease]]:
-        parts: dict[Partition, list[Lease]] = {}
-        for lease in held:
-            parts.setdefault(self._partition_of(lease.session_key), []).append(lease)
-        return list(parts.values())
 
     async def _outlive(self, errand: Coroutine[Any, Any, T]) -> T:
         """Await what goes on though the caller is cancelled; then its failure is logged."""

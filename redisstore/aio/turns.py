@@ -1,3 +1,4 @@
+# Written by `make twins` from redisstore/sync/turns.py: edit that one.
 """Turns, for asyncio."""
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class TurnOperations(StoreBase):
 
     def _set_up(self, connection: Connection[AsyncClient], config: StoreConfig) -> None:
         super()._set_up(connection, config)
-        self._turns = AsyncTurnRegister(self._complete, self._partition_of, config.turn_lease_ttl)
+        self._turns = AsyncTurnRegister(self._complete, self._space, config.turn_lease_ttl)
 
     async def close(self) -> None:
         """Close the store, for good: what is called then raises ``StoreClosed``.
@@ -56,8 +57,9 @@ class TurnOperations(StoreBase):
 
         ``message_id`` is the platform's; with it, what is delivered twice is handled once.
         ``session_key``: the lane, where it is another than ``build_session_key`` makes.
-        ``on_lost`` is called, by whatever renews, if the turn loses its session while it runs.
-        One round trip to begin and one to end; one more each if other lanes share the session id.
+        ``on_lost``, a plain function, is called by whatever renews if the turn loses its session
+        while it runs; it may start a task. A turn is entered once (``RuntimeError``). One round
+        trip to begin and one to end; one more each if other lanes share the session id.
 
         Entering raises:
             DuplicateMessage: the message was handled, or is being handled; see its ``state``.

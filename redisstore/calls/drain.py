@@ -10,6 +10,7 @@ from redisstore.keys import SessionKey
 CUT = "restart_timeout"
 """The mark of a session whose turn did not end in time; the reference gateway's word for it."""
 
+NO_MORE = "this store begins no more turns"
 
 _LONGEST_GRACE = 86_400.0
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from redisstore.calls.callbacks import check_plain
 from redisstore.calls.holds import Hold
 from redisstore.errors import RedisStoreError
 from redisstore.sync.keeper import Keeper
@@ -29,6 +30,7 @@ class ProcessHold:
     def __init__(
         self, store: HoldOperations, keeper: Keeper[Hold], hold: Hold, on_lost: OnLost | None
     ) -> None:
+        check_plain("on_lost", on_lost)
         self.session_key, self.process_id = hold
         self.lapses_at: datetime | None = None
         self.lost = False

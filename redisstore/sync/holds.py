@@ -37,6 +37,7 @@ class HoldOperations(StoreBase):
         A held session is neither pruned nor reset by policy. A hold that is not renewed lapses
         after ``config.process_hold_ttl`` seconds, so a dead replica pins nothing for long.
         ``process_id`` names one process among all replicas: two that use the same share one hold.
+        ``on_lost``, a plain function, is called by whatever renews if the session was deleted.
         Entering raises ``NoSuchSession`` for an unknown key.
 
         ``redis-cli ZRANGE '{redisstore}:active' 0 -1 WITHSCORES``

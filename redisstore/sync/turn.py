@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
 
 from redisstore.calls.counters import Counters
-from redisstore.calls.turn_state import TurnState
+from redisstore.calls.turn_state import TurnBase
 from redisstore.entry import SessionEntry
 from redisstore.errors import RedisStoreError
 
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-class Turn(TurnState):
+class Turn(TurnBase):
     """One message being handled, while a ``with`` block runs; see ``SessionStore.turn``."""
 
     def __init__(
         self,
         register: TurnRegister,
-        wanted: Request,
+        request: Request,
         ttl: float,
         on_lost: Callable[[Turn], None] | None,
     ) -> None:
-        super().__init__(wanted, ttl, on_lost)
+        super().__init__(request, ttl, on_lost)
         self._register = register
 
     def __enter__(self) -> Self:
         """Begin, after waiting for the turns before; one round trip where there is none."""
-        self._register.begin(self)
+        self._register.begin(self._state)
         return self
 
     def __exit__(
@@ -50,13 +50,13 @@ class Turn(TurnState):
             if error is None:
                 self.end()
                 return
-            self._register.give_up(self)
+            self.give_up()
         except RedisStoreError as failure:
             if error is None:
                 raise
             _log.warning("%s was not given up and will lapse: %s", self, failure)
         finally:
-            self._register.forget(self)
+            self._register.forget(self._state)
 
     def update(
         self, last_prompt_tokens: int | None = None, **counters: Unpack[Counters]
@@ -67,7 +67,9 @@ class Turn(TurnState):
 
         ``redis-cli HGET '{redisstore}:entry:agent:main:telegram:dm:42' total_tokens``
         """
-        return self._take_updated(self._register.update(self, last_prompt_tokens, counters))
+        return self._state.take_updated(
+            self._register.update(self._state, last_prompt_tokens, counters)
+        )
 
     def end(
         self, last_prompt_tokens: int | None = None, **counters: Unpack[Counters]
@@ -88,6 +90,17 @@ class Turn(TurnState):
         ``redis-cli HGET '{redisstore}:entry:agent:main:telegram:dm:42' total_tokens``
 
         """
-        ended = self._register.end(self, last_prompt_tokens, counters)
+        ended = self._register.end(self._state, last_prompt_tokens, counters)
         counted = last_prompt_tokens is not None or bool(counters)
-        return self._take_ended(ended, counted=counted)
+        return self._state.take_ended(ended, counted=counted)
+
+    def give_up(self) -> None:
+        """Give the turn up: its message may be delivered again. One round trip.
+
+        Does nothing where the turn has ended, nor does the ``with`` block after this. A turn that
+        could not be given up, as Redis was away, is renewed no more, and lapses.
+
+        ``redis-cli ZRANGE '{redisstore}:turns' 0 -1 WITHSCORES``
+        """
+        if not self.ended:
+            self._register.give_up(self._state)

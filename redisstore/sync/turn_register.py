@@ -6,13 +6,13 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from redisstore.calls import leases, sessions, turns
 from redisstore.calls.call import Conditions, Context, Lease, Steps, one
 from redisstore.calls.counters import Counters
-from redisstore.calls.drain import CUT, Drained
+from redisstore.calls.drain import CUT, NO_MORE, Drained
 from redisstore.calls.turn_replies import Abandoned, Ended, Running
+from redisstore.calls.turn_state import TurnState
 from redisstore.calls.turns import Request
 from redisstore.entry import SessionEntry
 from redisstore.errors import (
@@ -25,16 +25,12 @@ from redisstore.errors import (
     TurnLost,
 )
 from redisstore.fork import FreshAfterFork
-from redisstore.keys import Partition, SessionKey
+from redisstore.keys import KeySpace, Partition
 from redisstore.sync.abandons import Abandons
 from redisstore.sync.base import Complete
 from redisstore.sync.claim_timers import ClaimTimers
 from redisstore.sync.keeper import Keeper
 
-if TYPE_CHECKING:
-    from redisstore.sync.turn import Turn
-
-NO_MORE = "this store begins no more turns"
 _log = logging.getLogger(__name__)
 
 
@@ -44,11 +40,11 @@ class TurnRegister(FreshAfterFork):
     def __init__(
         self,
         complete: Complete,
-        partition_of: Callable[[SessionKey], Partition],
+        space: Callable[[], KeySpace],
         ttl: float,
     ) -> None:
         self._complete = complete
-        self._partition_of = partition_of
+        self._space = space
         self._keeper: Keeper[Lease] = Keeper("turns", self._renew, ttl)
         self._claims = ClaimTimers(complete)
         self._abandons = Abandons(self._abandon)
@@ -59,7 +55,7 @@ class TurnRegister(FreshAfterFork):
     def _start_afresh(self) -> None:
         self._changed = threading.Condition()  # of an RLock, for the handlers of signals
         self._waiting: dict[str, Request] = {}
-        self._running: dict[str, Turn] = {}
+        self._running: dict[str, TurnState] = {}
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -72,9 +68,10 @@ class TurnRegister(FreshAfterFork):
         """Whether it begins no more turns."""
         return self._draining
 
-    def begin(self, turn: Turn) -> None:
+    def begin(self, turn: TurnState) -> None:
         """Begin a turn; what was sent in vain is given up."""
-        wanted = turn.wanted
+        turn.enter()
+        wanted = turn.request
         with self._changed:
             if over := self._over():
                 raise over
@@ -115,10 +112,10 @@ class TurnRegister(FreshAfterFork):
         return ReplicaDraining(NO_MORE) if self._draining else None
 
     def update(
-        self, turn: Turn, last_prompt_tokens: int | None, counters: Counters
+        self, turn: TurnState, last_prompt_tokens: int | None, counters: Counters
     ) -> SessionEntry | None:
         """Make a fenced write."""
-        key, conditions = turn.session_key, Conditions(if_turn=turn)
+        key, conditions = turn.request.session_key, Conditions(if_turn=turn)
 
         def steps(context: Context) -> Steps[SessionEntry | None]:
             return one(sessions.update(context, key, last_prompt_tokens, counters, conditions))
@@ -130,7 +127,7 @@ class TurnRegister(FreshAfterFork):
             raise
         return entry
 
-    def end(self, turn: Turn, last_prompt_tokens: int | None, counters: Counters) -> Ended:
+    def end(self, turn: TurnState, last_prompt_tokens: int | None, counters: Counters) -> Ended:
         """End a turn well."""
         lease = turn.lease
         try:
@@ -143,20 +140,20 @@ class TurnRegister(FreshAfterFork):
         turn.ended = True
         self.forget(turn)
         if ended.handed:
-            self._claims.expect_claim(self._partition_of(turn.session_key))
+            self._claims.expect_claim(self._space().partition_of(turn.request.session_key))
         return ended
 
-    def give_up(self, turn: Turn, reason: str = "") -> Abandoned:
+    def give_up(self, turn: TurnState, reason: str = "") -> Abandoned:
         """Give a running turn up."""
         self.forget(turn)
         turn.ended = turn.ended or not reason
-        return self._give_up(turn.wanted, reason)
+        return self._give_up(turn.request, reason)
 
-    def forget(self, turn: Turn) -> None:
+    def forget(self, turn: TurnState) -> None:
         """Stop renewing a turn."""
-        self._keeper.forget(turns.lease_of(turn.wanted, turn.begun), turn)
+        self._keeper.forget(turns.lease_of(turn.request, turn.begun), turn)
         with self._changed:
-            self._running.pop(turn.token, None)
+            self._running.pop(turn.request.token, None)
             self._changed.notify_all()
 
     def drain(self, grace: float) -> Drained:
@@ -172,19 +169,19 @@ class TurnRegister(FreshAfterFork):
             cut = list(self._running.values())
         for turn in cut:
             self.forget(turn)
-            self._reach(turn.wanted, away, CUT)
+            self._reach(turn.request, away, CUT)
             turn.tell_lost()
         return Drained(
             finished=before - len(cut),
             sent_away=sum(one is not None and one.was == "waiting" for one in told),
-            cut=tuple(turn.session_key for turn in cut),
+            cut=tuple(turn.request.session_key for turn in cut),
         )
 
     def _reach(
         self, wanted: Request, away: set[Partition], reason: str = "", *, wake: bool = False
     ) -> Abandoned | None:
         """Give a turn up, if that can be. Not all wait for a partition that is ``away``."""
-        home = self._partition_of(wanted.session_key)
+        home = self._space().partition_of(wanted.session_key)
         if home in away:
             return None
         try:
@@ -207,7 +204,7 @@ class TurnRegister(FreshAfterFork):
     def _give_up(self, wanted: Request, reason: str = "", *, wake: bool = False) -> Abandoned:
         abandoned: Abandoned = self._complete(lambda c: turns.give_up(c, wanted, reason, wake=wake))
         if abandoned.handed:
-            self._claims.expect_claim(self._partition_of(wanted.session_key))
+            self._claims.expect_claim(self._space().partition_of(wanted.session_key))
         return abandoned
 
     def _abandon(self, wanted: Request) -> bool:
@@ -223,12 +220,12 @@ class TurnRegister(FreshAfterFork):
         try:
             found: Mapping[Lease, datetime | None] = self._complete(lambda c: leases.renew(c, held))
         except RedisStoreError:
-            parts = self._by_partition(held)
+            parts = self._space().by_partition(held, lambda lease: lease.session_key)
             if len(parts) == 1:
                 raise
             # A partition that can't be reached must not cost the turns of the others.
             found = {}
-            for part in parts:
+            for part in parts.values():
                 found = {**found, **self._renew_part(part)}
         return found
 
@@ -242,9 +239,3 @@ class TurnRegister(FreshAfterFork):
                     turn.not_renewed()
             return {}
         return found
-
-    def _by_partition(self, held: Sequence[Lease]) -> list[list[Lease]]:
-        parts: dict[Partition, list[Lease]] = {}
-        for lease in held:
-            parts.setdefault(self._partition_of(lease.session_key), []).append(lease)
-        return list(parts.values())
