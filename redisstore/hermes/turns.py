@@ -122,13 +122,14 @@ class Turns:
             _log.warning("%s was answered, but had been lost: %s", turn, lost)
         except RedisStoreError as failure:
             _log.warning("%s was answered, but its end was not written: %s", turn, failure)
+        finally:
+            # One that has not ended must not be renewed for ever.
+            await _give_up(turn)
 
     async def give_up(self, scope: Scope) -> None:
         """Give a turn up: its message may be delivered again."""
-        if (turn := self._close(scope)) is None:
-            return
-        error = RuntimeError("given up")
-        await turn.__aexit__(type(error), error, None)
+        if (turn := self._close(scope)) is not None:
+            await _give_up(turn)
 
     def _close(self, scope: Scope) -> AsyncTurn | None:
         if not scope.runs:
@@ -137,6 +138,13 @@ class Turns:
         if self._running.get(scope.key) is scope:
             del self._running[scope.key]
         return scope.turn
+
+
+async def _give_up(turn: AsyncTurn) -> None:
+    try:
+        await turn.give_up()
+    except RedisStoreError as failure:
+        _log.warning("%s was not given up and will lapse: %s", turn, failure)
 
 
 def known_store(turns: Turns) -> AsyncSessionStore:
