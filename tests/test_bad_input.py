@@ -34,6 +34,10 @@ def unreachable() -> SessionStore:
     return SessionStore.from_url(config=config)
 
 
+async def awaited(_: object) -> None:
+    """A callback that threads would not await."""
+
+
 REFUSED: list[tuple[str, Callable[[SessionStore], object]]] = [
     ("session_key", lambda s: s.get_session("")),  # type: ignore[arg-type]
     ("session_key", lambda s: s.get_session(None)),  # type: ignore[arg-type]
@@ -79,6 +83,7 @@ REFUSED: list[tuple[str, Callable[[SessionStore], object]]] = [
     ("max_age_days", lambda s: s.prune_old_entries(float("nan"))),
     ("max_age_seconds", lambda s: s.suspend_recently_active(-1)),
     ("max_age_seconds", lambda s: s.suspend_recently_active("2")),  # type: ignore[arg-type]
+    ("on_expired", lambda s: s.maintenance(awaited)),
 ]
 
 

@@ -20,6 +20,7 @@ from redisstore import (
     SessionStore,
     StoreConfig,
 )
+from redisstore.keys import Partition
 from tests.conftest import Sites
 from tests.entries import DAY, aged, key, put, source
 from tests.gateways import GATEWAYS, Gateway
@@ -75,15 +76,19 @@ def expired(store: SessionStore) -> None:
     put(store, (aged(name, 2 * HOUR) for name in NAMES))
 
 
+def home_of(store: SessionStore, name: str) -> Partition:
+    return store._space().partition_of(key(name))
+
+
 def raw(store: SessionStore, name: str) -> Mapping[bytes, bytes]:
     client: Any = store._runner.connection.client
-    entry: Mapping[bytes, bytes] = client.hgetall(store._partition_of(key(name)).entry(key(name)))
+    entry: Mapping[bytes, bytes] = client.hgetall(home_of(store, name).entry(key(name)))
     return entry
 
 
 def look_again_at(store: SessionStore, name: str) -> float:
     client: Any = store._runner.connection.client
-    score: float = client.zscore(store._partition_of(key(name)).expiry, key(name))
+    score: float = client.zscore(home_of(store, name).expiry, key(name))
     return score
 
 
@@ -111,6 +116,21 @@ def test_what_was_not_started_can_be_stopped(config: StoreConfig) -> None:
             await store.maintenance().stop()
 
     asyncio.run(stop())
+
+
+def test_maintenance_is_started_once(config: StoreConfig, store: SessionStore) -> None:
+    with SessionStore.from_url(config=named(config, "one")) as one:
+        maintenance, never = one.maintenance(), one.maintenance()
+        maintenance.start()
+        running = set(threading.enumerate())
+        with pytest.raises(RuntimeError, match="started once: make another"):
+            maintenance.start()
+        assert set(threading.enumerate()) <= running
+        for stopped in (maintenance, never):
+            stopped.stop()
+            with pytest.raises(RuntimeError, match="started once: make another"):
+                stopped.start()
+        assert listed(store) == {}
 
 
 def test_what_is_old_is_pruned_and_lost_turns_are_found(

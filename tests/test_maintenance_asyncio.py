@@ -81,3 +81,18 @@ async def test_a_callback_in_which_something_was_cancelled_is_a_try_that_failed(
             False,
             True,
         ]
+
+
+async def test_maintenance_is_started_once(config: StoreConfig) -> None:
+    async with AsyncSessionStore.from_url(config=config) as store:
+        maintenance, never = store.maintenance(), store.maintenance()
+        maintenance.start()
+        running = asyncio.all_tasks()
+        with pytest.raises(RuntimeError, match="started once: make another"):
+            maintenance.start()
+        assert asyncio.all_tasks() <= running
+        for stopped in (maintenance, never):
+            await stopped.stop()
+            with pytest.raises(RuntimeError, match="started once: make another"):
+                stopped.start()
+        assert [replica async for replica in store.list_replicas()] == []

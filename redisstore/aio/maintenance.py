@@ -21,7 +21,7 @@ from redisstore.calls.expiry import Claim, ClaimName, ExpiredSession, Outcome
 from redisstore.calls.jobs import JOBS, Worker, jittered
 from redisstore.config import StoreConfig
 from redisstore.errors import RedisStoreError, StoreClosed
-from redisstore.sync.maintenance import SOONEST_BEAT
+from redisstore.sync.maintenance import ONCE, SOONEST_BEAT
 
 AsyncOnExpired: TypeAlias = Callable[[ExpiredSession], Awaitable[object]]
 
@@ -47,6 +47,7 @@ class AsyncMaintenance:
         self._config = config
         self._on_expired = on_expired
         self._stopping = asyncio.Event()
+        self._started = False
         self._presence = replicas.Presence()
         self._heart = _Loop("heartbeat", self._beat, min(config.heartbeat_ttl / 3, SOONEST_BEAT))
         self._claims: AsyncKeeper[ClaimName] = AsyncKeeper(
@@ -67,7 +68,10 @@ class AsyncMaintenance:
         await self.stop()
 
     def start(self) -> None:
-        """Begin, and return at once; once, and not again after ``stop``."""
+        """Begin, and return at once. ``RuntimeError`` the second time, and after ``stop``."""
+        if self._started or self._stopping.is_set():
+            raise RuntimeError(ONCE)
+        self._started = True
         for job in JOBS:
             worker = Worker(job, self._stopping.is_set)
             step = partial(self._complete, worker.attend)

@@ -13,6 +13,7 @@ from typing import Self, TypeAlias
 
 from redisstore.calls import expiry, replicas
 from redisstore.calls.call import one
+from redisstore.calls.callbacks import check_plain
 from redisstore.calls.expiry import Claim, ClaimName, ExpiredSession, Outcome
 from redisstore.calls.jobs import JOBS, Worker, jittered
 from redisstore.config import StoreConfig
@@ -24,6 +25,7 @@ from redisstore.sync.turn_register import TurnRegister
 OnExpired: TypeAlias = Callable[[ExpiredSession], object]
 SOONEST_BEAT = 1.0
 """Seconds after a heartbeat that failed, if the next is not due before."""
+ONCE = "maintenance is started once: make another by store.maintenance()"
 
 _log = logging.getLogger(__name__)
 
@@ -42,11 +44,14 @@ class Maintenance:
         config: StoreConfig,
         on_expired: OnExpired | None,
     ) -> None:
+        check_plain("on_expired", on_expired)
         self._complete = complete
         self._turns = turns
         self._config = config
         self._on_expired = on_expired
         self._stopping = threading.Event()
+        self._starting = threading.Lock()
+        """Taken by whoever starts it, and never given back."""
         self._presence = replicas.Presence()
         self._heart = _Loop("heartbeat", self._beat, min(config.heartbeat_ttl / 3, SOONEST_BEAT))
         self._claims: Keeper[ClaimName] = Keeper("claims", self._renew, config.finalize_claim_ttl)
@@ -65,7 +70,9 @@ class Maintenance:
         self.stop()
 
     def start(self) -> None:
-        """Begin, and return at once; once, and not again after ``stop``."""
+        """Begin, and return at once. ``RuntimeError`` the second time, and after ``stop``."""
+        if self._stopping.is_set() or not self._starting.acquire(blocking=False):
+            raise RuntimeError(ONCE)
         for job in JOBS:
             worker = Worker(job, self._stopping.is_set)
             step = partial(self._complete, worker.attend)
