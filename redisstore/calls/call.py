@@ -163,7 +163,7 @@ class Lease:
 
 
 class HasLease(Protocol):
-    """A turn, running or not; ``lease`` raises ``TurnLost`` where it does not run."""
+    """A turn; ``lease`` raises ``RuntimeError`` before it runs, and ``TurnLost`` after it."""
 
     @property
     def lease(self) -> Lease:
