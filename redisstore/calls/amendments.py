@@ -21,7 +21,7 @@ from redisstore.calls import sessions
 from redisstore.calls.call import Ask, Call, Conditions, Context, Lease, Steps, one
 from redisstore.calls.counters import LONGEST_COST_STATUS, rule_args
 from redisstore.calls.leases import recover_lane
-from redisstore.calls.locks import lock_call, unlock_call
+from redisstore.calls.locks import lock_call, unlock_call, unlock_lease
 from redisstore.calls.sharing import Bound, bind
 from redisstore.calls.turn_replies import Locked, LockLapsed
 from redisstore.entry import ModelOverride, SessionEntry
@@ -121,12 +121,12 @@ def _lock_and_amend(
     answer = yield from one(first)
     while isinstance(answer, Lease):
         if locked is not None:
-            yield Ask([unlock_call(context, locked.session_id, session_key, locked.token)])
+            yield Ask([unlock_lease(context, locked)])
         yield from _lock(context, answer, until, clock)
         locked = answer
         answer = yield from one(locked_for(locked.token))
     if locked is not None and (isinstance(answer, str) or locked.token != answer.went_on):
-        yield Ask([unlock_call(context, locked.session_id, session_key, locked.token)])
+        yield Ask([unlock_lease(context, locked)])
     if isinstance(answer, str):
         return answer
     if answer.unlock is not None:

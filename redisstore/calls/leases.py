@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 from redisstore.calls.call import Arg, Ask, Call, Context, Lease, Steps, as_text, chunks
-from redisstore.calls.locks import lock_call, unlock_call
+from redisstore.calls.locks import lock_call, unlock_call, unlock_lease
 from redisstore.calls.turn_replies import LapsedLock, Locked, Lost, Recovered, read_recovered
 from redisstore.fields import from_ms
 from redisstore.keys import Partition, SessionId, SessionKey
@@ -52,7 +52,7 @@ def renew(context: Context, leases: Sequence[Lease]) -> Steps[Mapping[Lease, dat
             elif not isinstance(answer, Locked):
                 found[lease] = None
         if left:
-            yield Ask([unlock_call(context, t.session_id, t.session_key, t.token) for t in left])
+            yield Ask([unlock_lease(context, locked) for locked in left])
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from redisstore.calls.call import Call, Context, Lease
+from redisstore.calls.call import Call, Context, Lease, as_bool
 from redisstore.calls.turn_replies import Locked, LockLapsed, Taken, read_lock
 from redisstore.keys import SessionId, SessionKey
 
@@ -17,6 +17,11 @@ def lock_call(
     return Call("lock_session_id", (home.prefix, home.lock(lease.session_id)), args, read_lock)
 
 
+def unlock_lease(context: Context, lease: Lease) -> Call[bool]:
+    """Give up the lock of the session id that a lease is for, or the place in line for it."""
+    return unlock_call(context, lease.session_id, lease.session_key, lease.token)
+
+
 def unlock_call(
     context: Context,
     session_id: SessionId,
@@ -29,4 +34,4 @@ def unlock_call(
     home = context.space.home_of_id(session_id)
     keys = (home.prefix, home.lock(session_id))
     args = (token, session_key, "1" if if_lapsed else "")
-    return Call("unlock_session_id", keys, args, lambda reply: reply == b"1")
+    return Call("unlock_session_id", keys, args, as_bool)

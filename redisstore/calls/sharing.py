@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 from redisstore.calls import sessions
 from redisstore.calls.call import Ask, Call, Conditions, Context, Lease, Steps, one
 from redisstore.calls.leases import recover_lane
-from redisstore.calls.locks import lock_call, unlock_call
+from redisstore.calls.locks import lock_call, unlock_lease
 from redisstore.calls.turn_replies import Locked, LockLapsed
 from redisstore.entry import SessionEntry
 from redisstore.keys import Partition, SessionId, SessionKey
@@ -86,7 +86,7 @@ def share(context: Context, session_id: SessionId) -> Generator[Ask, Any, None]:
             # It may have ended before it had the lock; then nobody else would give that back.
             (again,) = yield Ask([_share_call(context, home, session_id)])
             if lease not in again.running:
-                yield Ask([unlock_call(context, lease.session_id, lease.session_key, lease.token)])
+                yield Ask([unlock_lease(context, lease)])
 
 
 def _give_lock(context: Context, lease: Lease, *, had_no_lock: bool) -> Generator[Ask, Any, None]:

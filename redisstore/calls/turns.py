@@ -27,7 +27,7 @@ from redisstore.calls.call import (
 )
 from redisstore.calls.counters import Counters, counter_args
 from redisstore.calls.leases import Renewed, recover_lane, renewals
-from redisstore.calls.locks import lock_call, unlock_call
+from redisstore.calls.locks import lock_call, unlock_call, unlock_lease
 from redisstore.calls.sessions import resolve_args, session_key_of
 from redisstore.calls.turn_replies import (
     Abandoned,
@@ -197,7 +197,7 @@ def _lock(
             yield from recover_lane(context, answer.session_key, answer.token, lease.session_id)
             revoked = answer.token
         elif answer.kind != "waiting" or clock() >= until:
-            yield Ask([unlock_call(context, lease.session_id, lease.session_key, lease.token)])
+            yield Ask([unlock_lease(context, lease)])
             yield from give_up(context, wanted)
             raise _busy(wanted, answer)
         else:
@@ -218,7 +218,7 @@ def _elsewhere(
 
     ``None``: it is to be asked once more. Raises ``TurnLost`` where the turn has no lane any more.
     """
-    yield Ask([unlock_call(context, lease.session_id, lease.session_key, lease.token)])
+    yield Ask([unlock_lease(context, lease)])
     if now.lapses_at is None:
         raise TurnLost(f"the turn lost {wanted.session_key} while it waited for its session")
     answer: Answer
