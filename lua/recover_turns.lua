@@ -11,7 +11,9 @@
 -- ARGV[3]  session_key         look at this lane only, at its queue too; '': at all that have lapsed
 -- ARGV[4]  revoked             take the lane of session_key from the turn of this token, lapsed or not; '': none
 -- ARGV[5]  revoked_id          but only if it runs on this session id; if it was about to go on under it, that is off
--- Returns  '1': there are more, '1': somebody waited and has a lane now, {session id, token, session key or '', ...} of lapsed locks, then for each lost turn its session key, token, session id, message id, replica, what became of the session (resume_pending, suspended or ''), and the partition of its session id's lock, or ''
+-- Returns  '1': there are more, '1': somebody waited and has a lane now, {session id, token, session key or '', ...} of lapsed locks,
+--          then for each lost turn its session key, token, session id, message id, replica, what became of the session
+--          (resume_pending, suspended or ''), and the partition of its session id's lock, or ''
 -- Errors   BADARG, CORRUPT (an index)
 -- Example  redis-cli --eval lua/recover_turns.lua '{redisstore}:' '{redisstore}:turns' , 100 3 '' '' ''
 

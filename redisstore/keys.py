@@ -1,4 +1,7 @@
-"""Every name of a Redis key, and which partition a session key lives in.
+"""What Redis keys are called, and which partition a session key lives in.
+
+``lua/README.md`` tells what each holds. Some (``fence``, ``op:``, ``lock_queue:``, ``replica:``) only
+scripts look at, which compose their names.
 
 The layout, version 1, for the namespace ``ns`` and P partitions:
 
@@ -31,15 +34,20 @@ SessionId = NewType("SessionId", str)
 """The conversation that a lane is bound to now: ``20261122_112233_deadbeef0123``."""
 
 LAYOUT_VERSION = 1
+
+# What the keys at a place are called; a colon stands before the name of a single one.
 KINDS_OF_A_LANE = ("entry:", "holds:", "turn:", "queue:")
+"""What a lane has and the indexes tell of. ``seen:`` is no such: it lapses by itself."""
 INDEXES = ("updated_at", "expiry", "active", "turns", "locks")
+"""The sorted sets of a partition: of session keys; ``locks`` of session ids."""
 KINDS_OF_A_PARTITION = (
     *KINDS_OF_A_LANE,
     *INDEXES,
     *("session_ids:", "op:", "wake:", "seen:", "lock:", "lock_queue:", "fence", "events", "meta"),
 )
+"""All that is in a partition."""
 KINDS_OF_THE_STORE = ("replica:", "job:", "replicas", "meta")
-"""What the keys at a place are called; a colon stands before the name of a single one."""
+"""What stands at the same place whatever the partition count."""
 
 SLOTS = 16384
 MAX_PARTITIONS = 256
