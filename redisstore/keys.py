@@ -1,7 +1,7 @@
 """What Redis keys are called, and which partition a session key lives in.
 
-``lua/README.md`` tells what each holds. Some (``fence``, ``op:``, ``lock_queue:``, ``replica:``) only
-scripts look at, which compose their names.
+``lua/README.md`` tells what each holds. Some (``fence``, ``op:``, ``lock_queue:``, ``replica:``)
+only scripts look at, which compose their names.
 
 The layout, version 1, for the namespace ``ns`` and P partitions:
 
