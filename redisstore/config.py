@@ -167,7 +167,7 @@ class StoreConfig(BaseSettings):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy with some settings put in; as in all of pydantic, these are not checked."""
         copied = super().model_copy(update=update, deep=deep)
-        copied.__dict__.pop("reset_rules", None)  # worked out from the settings before
+        vars(copied).pop("reset_rules", None)  # worked out from the settings before
         return copied
 
     @cached_property
