@@ -7,6 +7,7 @@ as ``Text``, so that it is neither a terminal's escape sequence nor markup.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ from rich.text import Text
 Advance: TypeAlias = Callable[[int, int | None], None]
 """Tells a progress bar how much is done, and of how much (``None``: unknown)."""
 
+_UNSAFE = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""What JSON leaves as it is, and a terminal or a reader of lines takes for more than a letter."""
 _UNBOUNDED = 100_000
 """Columns of a table that goes to a file or a pipe: nothing is folded there."""
 
@@ -55,9 +58,18 @@ class Output:
         self._err = Console(stderr=True, markup=False, highlight=False, emoji=False)
 
     def record(self, result: object) -> None:
-        """Print one result for scripts: a JSON document on a line of its own, in ASCII."""
+        """Print one result for scripts: a JSON document on a line of its own.
+
+        Names stand there as they are written, for ``grep``; where stdout has no such letters, and
+        for control characters and the like, as JSON's escapes.
+        """
         plain = to_jsonable_python(result, fallback=dict)  # for read-only mappings
-        print(json.dumps(plain), file=sys.stdout)
+        line = json.dumps(plain, ensure_ascii=False)
+        try:
+            line.encode(sys.stdout.encoding or "utf-8")
+        except UnicodeEncodeError:
+            line = json.dumps(plain)
+        print(_UNSAFE.sub(lambda one: f"\\u{ord(one[0]):04x}", line), file=sys.stdout)
 
     def say(self, text: str, style: str = "") -> None:
         """Print one line for people; nothing for scripts."""

@@ -131,7 +131,7 @@ class _Export:
             self._left_out.append(BadRow(entry.session_key, f"a time has no local form: {error}"))
             return
         self._inexact.update(inexact(entry, row, self._zone))
-        self._target(entry.session_key, json.dumps(row))
+        self._target(entry.session_key, json.dumps(row, ensure_ascii=False))
         self._written += 1
         if self._on_progress and self._written % _ROWS_A_REPORT == 0:
             self._on_progress(self._written, max(self._written, self._expected))

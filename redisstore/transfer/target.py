@@ -29,7 +29,7 @@ def replacing_rows(path: Path) -> Iterator[Target]:
 
         def write(key: str, row: str) -> None:
             nonlocal separator
-            file.write(f"{separator}{json.dumps(key)}: {row}")
+            file.write(f"{separator}{json.dumps(key, ensure_ascii=False)}: {row}")
             separator = ",\n"
 
         yield write

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from redisstore import SessionKey, SessionStore
 from redisstore.cli.by_hand import shell_line
 from redisstore.cli.output import escaped
 from tests.cli.material import KEY, LONG_AGO, STRANGE, Run, document, lines, put, source
+from tests.cli.test_process import REDISSTORE
 from tests.servers import Server, missing
 
 
@@ -164,10 +166,24 @@ def test_names_of_strangers_are_neither_markup_nor_escape_sequences(
 
 
 def test_scripts_get_strange_names_exactly(store: SessionStore, run: Run) -> None:
-    put(store, STRANGE, LONG_AGO)
+    strange = f"{STRANGE}\x7f\x85\u2028"
+    put(store, strange, LONG_AGO)
     result = run("list", "--json")
-    assert result.stdout.isascii()
-    assert lines(result)[0]["session_key"] == STRANGE
+    assert all(one.isprintable() for one in result.stdout.removesuffix("\n"))
+    assert lines(result)[0]["session_key"] == strange
+
+
+def test_scripts_can_look_for_a_name_as_it_is_written(
+    store: SessionStore, environment: dict[str, str]
+) -> None:
+    put(store, KEY, LONG_AGO, display_name="Zo\u00eb \u5b57")
+    command = [*REDISSTORE, "list", "--json"]
+    listed = subprocess.run(command, env=environment, capture_output=True, check=True).stdout
+    assert "Zo\u00eb \u5b57".encode() in listed
+    # An escape of the terminal would be no JSON.
+    environment |= {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
+    listed = subprocess.run(command, env=environment, capture_output=True, check=True).stdout
+    assert json.loads(listed)["display_name"] == "Zo\u00eb \u5b57"
 
 
 def test_strange_names_in_errors_are_escaped_on_one_line(run: Run) -> None:

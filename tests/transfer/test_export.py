@@ -48,6 +48,18 @@ def test_an_export_is_private_and_replaces_the_file_as_a_whole(
     assert KEY in json.loads(out.read_text())
 
 
+def test_names_can_be_looked_for_in_an_export_as_they_are_written(
+    local: SessionStore, put: Put, tmp_path: Path
+) -> None:
+    lane = "agent:main:telegram:dm:Zo\u00eb"
+    import_file(local, put({lane: row(session_key=lane, display_name="\u5b57")}), zone="UTC")
+    out = tmp_path / "out.json"
+    export_file(local, out, zone="UTC")
+    written = out.read_text("utf-8")
+    assert lane in written
+    assert "\u5b57" in written
+
+
 def test_an_export_that_fails_leaves_the_old_file(
     local: SessionStore, put: Put, tmp_path: Path
 ) -> None:
