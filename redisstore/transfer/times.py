@@ -12,17 +12,39 @@ from zoneinfo import ZoneInfo
 from redisstore.errors import InvalidInput
 from redisstore.fields import EPOCH, from_ms, to_ms
 
+_MEANT_BY = {
+    "CET": "Europe/Brussels",
+    "EET": "Europe/Athens",
+    "EST": "America/Panama",
+    "GMT": "Etc/GMT",
+    "HST": "Pacific/Honolulu",
+    "MET": "Europe/Brussels",
+    "MST": "America/Phoenix",
+    "WET": "Europe/Lisbon",
+}
+"""What ``date +%Z`` says in many places, and the one whose time the zone of that name has."""
+
 
 def checked_zone(zone: ZoneInfo | str) -> ZoneInfo:
-    """Return a time zone given as such or by its IANA name, or raise ``InvalidInput``."""
+    """Return a time zone given as such or by its IANA name, or raise ``InvalidInput``.
+
+    ``EST`` and its like are refused as names: half of the year they may be an hour off.
+    """
     if isinstance(zone, ZoneInfo):
         return zone
     try:
-        return ZoneInfo(zone)
+        found = ZoneInfo(zone)
     except (KeyError, OSError, TypeError, ValueError) as error:
         raise InvalidInput(
             "zone", f"unknown time zone {zone!r:.60}; use one like 'Europe/Berlin'"
         ) from error
+    if found.key in _MEANT_BY:
+        raise InvalidInput(
+            "zone",
+            f"{zone} is what many places call their time, some for half of the year: name the"
+            f" place, like 'Europe/Berlin' ({zone} alone is the time of '{_MEANT_BY[found.key]}')",
+        )
+    return found
 
 
 def from_file(value: object, zone: ZoneInfo) -> datetime:

@@ -52,7 +52,9 @@ def test_bad_rows_are_listed_one_by_one_and_the_others_imported(
 
 
 @pytest.mark.parametrize("command", ["import", "verify", "export"])
-@pytest.mark.parametrize("options", [(), ("--timezone", "Nowhere/Town"), ("--timezone", "")])
+@pytest.mark.parametrize(
+    "options", [(), *(("--timezone", zone) for zone in ("Nowhere/Town", "", "CET", "EST", "GMT"))]
+)
 def test_the_time_zone_of_a_file_has_to_be_named(
     run: Run, tmp_path: Path, command: str, options: tuple[str, ...]
 ) -> None:
