@@ -20,6 +20,7 @@ from redisstore.calls.call import one
 from redisstore.calls.expiry import Claim, ClaimName, ExpiredSession, Outcome
 from redisstore.calls.jobs import JOBS, Worker, jittered
 from redisstore.config import StoreConfig
+from redisstore.connect.cancellation import is_cancelled
 from redisstore.errors import RedisStoreError, StoreClosed
 from redisstore.sync.maintenance import ONCE, SOONEST_BEAT
 
@@ -128,7 +129,7 @@ class AsyncMaintenance:
             try:
                 await on_expired(claim.expired)
             except (Exception, asyncio.CancelledError) as error:
-                if _is_cancelled():
+                if is_cancelled():
                     raise
                 _log.exception("finalizing %s failed", claim.name.session_key)
                 outcome, text = "failed", expiry.described(error)
@@ -200,9 +201,3 @@ async def _ended(*loops: _Loop) -> None:
         loop.stop()
     for loop in loops:
         await loop.join()
-
-
-def _is_cancelled() -> bool:
-    """Whether this task is, and not merely something that it waited for."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
