@@ -44,7 +44,7 @@ _running: dict[str, Any] = {"turn": None}
 def _mid_turn(store: SessionStore) -> None:
     turn: Any = store.turn(source_of("1"), "m-1")
     turn.__enter__()
-    turn._register.forget(turn)  # nobody renews it: that would be a call more
+    turn._register.forget(turn._state)  # nobody renews it: that would be a call more
     _running["turn"] = turn
 
 
@@ -64,6 +64,21 @@ def _handle(store: SessionStore, session_key: SessionKey | None = None) -> objec
 async def _handled(turn: AsyncTurn) -> object:
     async with turn:
         return await turn.end(9, output_tokens=3)
+
+
+def _give_up(store: SessionStore) -> object:
+    turn: Any = store.turn(source_of("1"), "m-1")
+    if isinstance(turn, AsyncTurn):
+        return _given_up(turn)
+    with turn:
+        turn.give_up()
+    return turn.ended
+
+
+async def _given_up(turn: AsyncTurn) -> object:
+    async with turn:
+        await turn.give_up()
+    return turn.ended
 
 
 def _handle_again(store: SessionStore) -> object:
@@ -161,6 +176,7 @@ OPERATIONS: Sequence[Operation] = (
     ),
     Operation("turn", _handle, calls=lambda _: 2),
     Operation("turn, own key", lambda s: _handle(s, OTHER), calls=lambda _: 2),
+    Operation("turn, given up", _give_up, calls=lambda _: 2),
     Operation("turn, known message", _handle_again, _handle),
     Operation("take_message", lambda s: s.take_message(KEY, "m-2")),
     Operation(
