@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import time
 from collections.abc import Iterator
 
@@ -51,6 +52,8 @@ _TRANSIENT_CODES = (
     "TRYAGAIN",
     "UNBLOCKED",
 )
+_CLIENT = re.compile(r"<redis\.\S*client\.Redis\(.*?host=([^,]+),port=(\d+).*?\)>\)>\)>", re.ASCII)
+"""How redis-py names a Sentinel that does not answer: with all there is in a client."""
 
 
 def translated(error: Exception, key: str) -> RedisStoreError | None:
@@ -59,6 +62,8 @@ def translated(error: Exception, key: str) -> RedisStoreError | None:
     ``key`` is a Redis key of the call, to name what a WRONGTYPE hit.
     """
     text = str(error)
+    if isinstance(error, rx.AskError):  # MOVED is one too; a client of a Cluster follows both
+        return StoreRefused(f"a node of a Cluster, which needs redis+cluster://: it said {text}")
     if isinstance(error, _REFUSALS) or text.startswith(("NOPERM", "NOAUTH", "WRONGPASS")):
         return StoreRefused(f"Redis refused: {text}")
     if isinstance(error, rx.OutOfMemoryError) or text.startswith("OOM"):
@@ -67,6 +72,8 @@ def translated(error: Exception, key: str) -> RedisStoreError | None:
         return None
     if text.startswith("WRONGTYPE"):
         return CorruptEntry(key, f"a key is of another type, redisstore doctor names it: {text}")
+    if text.startswith("unknown command"):
+        text = f"{text}. A Sentinel knows no scripts: its URL is redis+sentinel://"
     return from_script(text) or StoreRefused(f"Redis refused: {text}")
 
 
@@ -89,7 +96,12 @@ def raise_if_final(error: Exception, key: str, attempts: Attempts | None = None)
 
 def tell_repeated(failure: Exception) -> None:
     """Log that what has failed so is tried again: its caller will only see that it took longer."""
-    _log.debug("no answer, trying again: %s: %s", type(failure).__name__, failure)
+    _log.debug("no answer, trying again: %s", _told(failure))
+
+
+def _told(error: Exception | None) -> str:
+    text = _CLIENT.sub(r"\1:\2", str(error))
+    return f"{type(error).__name__}: {text}"
 
 
 class Attempts:
@@ -133,6 +145,5 @@ class Attempts:
 
     def exhausted(self, label: str, error: Exception | None) -> StoreUnavailable:
         """Return the error for a caller whose time is up."""
-        return StoreUnavailable(
-            f"{label} did not answer within {self._deadline:g} s: {type(error).__name__}: {error}"
-        )
+        took = f"{time.monotonic() - self._began:.1f} s (deadline {self._deadline:g} s)"
+        return StoreUnavailable(f"{label} did not answer in {took}: {_told(error)}")

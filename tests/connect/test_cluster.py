@@ -140,7 +140,7 @@ def deaf() -> Iterator[str]:
 
 def test_threads_wait_for_a_cluster_that_does_not_answer_until_the_deadline(deaf: str) -> None:
     began = time.monotonic()
-    with pytest.raises(StoreUnavailable, match=r"did not answer within 0\.5 s"):
+    with pytest.raises(StoreUnavailable, match=r"did not answer in .* \(deadline 0\.5 s\)"):
         connect(config(deaf, deadline=0.5, socket_timeout=0.5))
     assert time.monotonic() - began < HANG_GUARD * 0.5
 
@@ -149,7 +149,7 @@ async def test_tasks_wait_for_a_cluster_that_does_not_answer_until_the_deadline(
     async with of(deaf, deadline=0.5, socket_timeout=0.5) as store:
         for ask in (store.has_any_sessions, store.count_sessions):
             began = time.monotonic()
-            with pytest.raises(StoreUnavailable, match=r"did not answer within 0\.5 s"):
+            with pytest.raises(StoreUnavailable, match=r"did not answer in .* \(deadline 0\.5 s\)"):
                 await ask()
             assert time.monotonic() - began < HANG_GUARD * 0.5
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from redis import exceptions as rx
 
-from redisstore import SessionStore
+from redisstore import SessionStore, StoreUnavailable
 from redisstore.connect import connect, connect_async
 from tests.connect.connections import config, eventually
 from tests.connect.crowd import check_that_tasks_wait, check_that_threads_wait
@@ -63,3 +63,12 @@ def test_sentinels_have_a_login_of_their_own() -> None:
         with pytest.raises(rx.ConnectionError, match="No master found for 'main'"):
             client.ping()
         client.close()
+
+
+def test_sentinels_that_are_away_are_told_by_host_and_port() -> None:
+    away = config("redis+sentinel://127.0.0.1:1,127.0.0.1:2/main", deadline=0.5)
+    with SessionStore.from_url(config=away) as store, pytest.raises(StoreUnavailable) as caught:
+        store.count_sessions()
+    assert "127.0.0.1:1 - " in str(caught.value)
+    assert "127.0.0.1:2 - " in str(caught.value)
+    assert "<redis" not in str(caught.value)
