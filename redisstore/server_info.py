@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 ServerRole: TypeAlias = Literal["master", "replica"]
+ServerMode: TypeAlias = Literal["standalone", "cluster", "sentinel"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,10 @@ class ServerInfo:
     """Bytes; 0: no limit."""
     eviction_policy: str
     used_memory: int
+    machine_memory: int = 0
+    """Bytes of the machine, however much of it the server may use; 0: it does not tell."""
+    mode: ServerMode = "standalone"
+    """Whether it stands alone, is a node of a Cluster, or a Sentinel, which keeps no data."""
 
     def __str__(self) -> str:
         return f"{self.product} {'.'.join(map(str, self.version))}"
@@ -47,6 +52,7 @@ class ServerInfo:
 
         Valkey says ``redis_version:7.2.4`` whatever it is; its own version is ``valkey_version``.
         """
+        modes: dict[object, ServerMode] = {"cluster": "cluster", "sentinel": "sentinel"}
         product = "Valkey" if "valkey_version" in info else "Redis"
         version = str(info.get("valkey_version") or info.get("redis_version") or "0")
         return cls(
@@ -61,4 +67,6 @@ class ServerInfo:
             maxmemory=int(info.get("maxmemory", 0)),
             eviction_policy=str(info.get("maxmemory_policy", "noeviction")),
             used_memory=int(info.get("used_memory", 0)),
+            machine_memory=int(info.get("total_system_memory", 0)),
+            mode=modes.get(info.get("server_mode") or info.get("redis_mode"), "standalone"),
         )

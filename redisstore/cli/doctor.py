@@ -11,7 +11,7 @@ import typer
 from redisstore.cli.command import Invocation, WrongUsage, command
 from redisstore.cli.output import Output
 from redisstore.doctor import Finding, examine
-from redisstore.errors import StoreUnavailable
+from redisstore.errors import StoreRefused, StoreUnavailable
 from redisstore.hermes.examination import examine_gateway
 
 _STYLES = {"ok": "green", "warning": "yellow", "fault": "bold red"}
@@ -64,29 +64,32 @@ def doctor(
     else:
         found = _of_store(call, repair=repair, quick=quick)
     findings: list[Finding] = []
-    away: StoreUnavailable | None = None
+    stopped: StoreUnavailable | StoreRefused | None = None
     try:
         for finding in found:
             findings.append(finding)
             _print_finding(output, finding)
-    except StoreUnavailable as error:
-        away = error
+    except (StoreUnavailable, StoreRefused) as error:
+        stopped = error
     numbers = {
         severity: sum(finding.severity == severity for finding in findings) for severity in _STYLES
     }
-    output.say(f"faults: {numbers['fault']}, warnings: {numbers['warning']}", "bold")
+    summary = f"faults: {numbers['fault']}, warnings: {numbers['warning']}"
+    if stopped is not None:
+        summary = f"{summary}; the rest could not be checked" if findings else "nothing was checked"
+    output.say(summary, "bold")
     if output.as_json:
         output.record(
             {
-                "complete": away is None,
+                "complete": stopped is None,
                 "faults": numbers["fault"],
                 "warnings": numbers["warning"],
                 "findings": findings,
             }
         )
     output.failed = numbers["fault"] > 0 or (strict and numbers["warning"] > 0)
-    if away is not None:
-        raise away
+    if stopped is not None:
+        raise stopped
 
 
 def _of_store(call: Invocation, *, repair: bool, quick: bool) -> Iterator[Finding]:

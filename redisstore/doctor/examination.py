@@ -23,7 +23,7 @@ def examine(store: SessionStore, *, repair: bool = False, quick: bool = False) -
 
     Raises:
         StoreUnavailable: Redis does not answer.
-        StoreRefused: it refuses what the checks of the store itself need.
+        StoreRefused: it refuses the password, or what the checks of the store itself need.
 
     """
     yield from settings(store)
@@ -35,7 +35,13 @@ def examine(store: SessionStore, *, repair: bool = False, quick: bool = False) -
         return
     if context is None:
         namespace = store.config.namespace
-        yield Finding("ok", "layout", f"there is no store in namespace {namespace} yet")
+        yield Finding(
+            "warning",
+            "layout",
+            f"there is no store in namespace {namespace}",
+            "the first message makes one; if there was one, the URL or the namespace is wrong, or"
+            " Redis was emptied",
+        )
         return
     count = context.space.partition_count
     what = "1 partition" if count == 1 else f"{count} partitions"

@@ -13,6 +13,17 @@ from redisstore.sync.store import SessionStore
 OLDEST_SUPPORTED = {"Redis": (7, 0), "Valkey": (7, 2)}
 MEMORY_WARNING = 0.9
 """Share of ``maxmemory`` in use from which there is a warning."""
+UNLIMITED_WARNING = 0.5
+"""The same of the machine's memory where there is no ``maxmemory``: a rewrite may take as much."""
+
+_OF_A_LOGIN = ("password", "authentication")
+"""Words by which a server refuses whoever asks, and not what is asked for."""
+_ALONE = Finding(
+    "warning",
+    "server",
+    "a node of a Cluster, taken for a single server: once a slot moves, its sessions are not found",
+    "use redis+cluster://: it finds the same store, on whichever node",
+)
 
 
 def settings(store: SessionStore) -> Iterator[Finding]:
@@ -20,6 +31,7 @@ def settings(store: SessionStore) -> Iterator[Finding]:
 
     Raises:
         StoreUnavailable: the only server there is does not answer.
+        StoreRefused: it refuses the password.
 
     """
     for node, told in store.list_servers():
@@ -30,13 +42,24 @@ def settings(store: SessionStore) -> Iterator[Finding]:
 def _judged(node: ServerNode, told: ServerInfo | RedisStoreError) -> Iterator[Finding]:
     if isinstance(told, ServerInfo):
         yield judge_version(told)
+        if told.mode == "sentinel":
+            advice = "use redis+sentinel://HOST:PORT/SERVICE: it finds the server that has the data"
+            yield Finding("fault", "server", "it is a Sentinel, and keeps no sessions", advice)
+            return
+        if told.mode == "cluster" and not node.name:
+            yield _ALONE
         yield from judge_persistence(told)
         yield from judge_memory(told)
-    elif isinstance(told, StoreRefused):
+        return
+    is_login = any(word in str(told).lower() for word in _OF_A_LOGIN)
+    if isinstance(told, StoreRefused) and not is_login:
         advice = "allow INFO (ACL: +info) to have version, persistence and memory checked"
         yield Finding("warning", "server", f"does not tell about itself: {told}", advice)
     elif not node.name:
         raise told
+    elif isinstance(told, StoreRefused):
+        advice = "each node needs the user and the password of the URL: ACLs are not replicated"
+        yield Finding("fault", "server", str(told), advice)
     elif node.role == "master":
         advice = "its sessions can't be reached until it is back, or a replica takes its place"
         yield Finding("fault", "server", str(told), advice)
@@ -88,13 +111,25 @@ def judge_memory(info: ServerInfo) -> Iterator[Finding]:
         else:
             message = f"{policy}; it does no harm only as long as maxmemory is 0"
             yield Finding("warning", "memory", message, keep_all)
-    used = f"{info.used_memory:,} bytes used"
-    if not info.maxmemory:
-        yield Finding("ok", "memory", f"{used}, no limit")
-        return
-    of_limit = f"{used} of {info.maxmemory:,} ({info.used_memory / info.maxmemory:.0%})"
-    if info.used_memory > MEMORY_WARNING * info.maxmemory:
-        advice = "raise maxmemory or run redisstore prune: at the limit, writes are refused"
-        yield Finding("warning", "memory", of_limit, advice)
-    else:
-        yield Finding("ok", "memory", of_limit)
+    yield _room(info)
+
+
+def _room(info: ServerInfo) -> Finding:
+    used, limit, machine = info.used_memory, info.maxmemory, info.machine_memory
+    lower = "set maxmemory below it: else the kernel ends Redis before a write is refused"
+    raise_it = "raise maxmemory or run redisstore prune: at the limit, writes are refused"
+    if not limit:
+        message = f"{used:,} bytes used, no limit"
+        if machine and used > UNLIMITED_WARNING * machine:
+            message += f"; {used / machine:.0%} of the machine's {machine:,}"
+            return Finding("warning", "memory", message, lower)
+        return Finding("ok", "memory", message)
+    of_limit = f"{used:,} bytes used of {limit:,} ({used / limit:.0%})"
+    if used >= limit:
+        return Finding("fault", "memory", f"{of_limit}: writes are refused", raise_it)
+    if used > MEMORY_WARNING * limit:
+        return Finding("warning", "memory", of_limit, raise_it)
+    if machine and limit > machine:
+        message = f"{of_limit}, more than the machine's {machine:,}"
+        return Finding("warning", "memory", message, lower)
+    return Finding("ok", "memory", of_limit)

@@ -78,6 +78,28 @@ def test_stats_have_the_memory_of_every_node(cluster: Cluster, run: Run) -> None
     assert run("stats", url=cluster.url()).stdout.count("memory used") == 6
 
 
+def test_a_node_that_is_taken_for_a_single_server_is_told_from_one(
+    cluster: Cluster, run: Run
+) -> None:
+    """A namespace of its own, whose one partition is on one of the three masters."""
+    seen = set()
+    for node in cluster.masters:
+        lone = ("--url", node.url(), "--namespace", "lone")
+        asked = run("list", *lone)
+        seen.add(asked.exit_code)
+        if asked.exit_code == 0:
+            with SessionStore.from_url(node.url(), namespace="lone") as store:
+                store.get_or_create_session(source("42"))
+            found = document(run("doctor", "--quick", "--json", *lone))
+            (warning,) = (one for one in found["findings"] if one["severity"] == "warning")
+            assert "a node of a Cluster" in warning["message"]
+        else:
+            assert "redis+cluster://" in asked.stderr
+    assert seen == {0, 1}
+    there = document(run("doctor", "--json", "--url", cluster.url(), "--namespace", "lone"))
+    assert (there["faults"], there["warnings"]) == (0, 0)
+
+
 def test_nodes_that_are_away_are_named_and_the_others_are_looked_at(
     cluster: Cluster, opened: SessionStore
 ) -> None:

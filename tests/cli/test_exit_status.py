@@ -43,7 +43,10 @@ def test_a_sound_store_is_status_0(store: SessionStore, run: Run, quick: tuple[s
 
 @pytest.mark.parametrize("quick", [(), ("--quick",)])
 @pytest.mark.usefixtures("fading")
-def test_a_warning_is_status_0_and_1_where_warnings_count(run: Run, quick: tuple[str, ...]) -> None:
+def test_a_warning_is_status_0_and_1_where_warnings_count(
+    store: SessionStore, run: Run, quick: tuple[str, ...]
+) -> None:
+    store.get_or_create_session(source("42"))
     result = run("doctor", "--json", *quick)
     assert (result.exit_code, document(result)["warnings"]) == (0, 1)
     assert run("doctor", "--strict", *quick).exit_code == 1
@@ -96,6 +99,33 @@ def test_a_redis_that_does_not_answer_is_status_3_and_no_fault(
     assert result.exit_code == 3
     found = document(result)
     assert (found["complete"], found["faults"]) == (False, 0)
+    assert run("doctor", *options, url=AWAY).stdout == "nothing was checked\n"
+
+
+@pytest.mark.parametrize("options", [(), ("--quick",)])
+def test_a_store_that_is_not_there_is_a_warning_that_counts(
+    store: SessionStore, client: redis.Redis, run: Run, options: tuple[str, ...]
+) -> None:
+    store.get_or_create_session(source("42"))
+    assert run("doctor", "--strict", *options).exit_code == 0
+    client.flushall()
+    assert run("doctor", *options).exit_code == 0
+    result = run("doctor", "--strict", *options)
+    assert result.exit_code == 1
+    assert "no store in namespace redisstore" in result.stdout
+
+
+def test_memory_that_is_used_up_is_a_fault(
+    store: SessionStore, client: redis.Redis, run: Run
+) -> None:
+    store.get_or_create_session(source("42"))
+    client.config_set("maxmemory", "1mb")
+    try:
+        result = run("doctor")
+    finally:
+        client.config_set("maxmemory", "0")
+    assert result.exit_code == 1
+    assert "writes are refused" in result.stdout
 
 
 @pytest.mark.parametrize("command", ["list", "stats", "prune", "turns", "replicas"])
@@ -111,6 +141,10 @@ def test_a_server_that_refuses_is_status_1(run: Run) -> None:
     with Server("valkey-9.1", listen="unix", requirepass="right") as locked:
         url = locked.socket_url().replace(":right@", ":wrong@")
         assert run("list", url=url).exit_code == 1
+        result = run("doctor", url=url)
+        assert (result.exit_code, result.stdout) == (1, "nothing was checked\n")
+        assert "password" in result.stderr
+        assert not document(run("doctor", "--json", url=url))["complete"]
 
 
 def test_a_server_that_is_full_has_answered(
