@@ -22,6 +22,7 @@ def redis_keys(
         "active": home.active,
         "turns": home.turns,
         "expiry": home.expiry,
+        "events": home.events,
     }
     if entry is not None:
         keys["session_ids"] = home.session_ids(entry.session_id)

@@ -14,12 +14,24 @@ from redisstore.cli.output import Output
 from redisstore.errors import InvalidInput, RedisStoreError, StoreFull, StoreUnavailable
 from redisstore.sync.store import SessionStore
 
+_URL_HELP = "The Redis to use: redis://host:6379/0, unix://, embedded: ..."
 UrlOption = Annotated[
     str | None,
-    typer.Option("--url", help="The Redis to use: redis://host:6379/0, unix://, embedded: ..."),
+    typer.Option(
+        "--url",
+        help=_URL_HELP,
+        show_default="REDISSTORE_URL, else redis://localhost:6379/0",
+    ),
 ]
+_OtherUrlOption = Annotated[str | None, typer.Option("--url", help=_URL_HELP)]
+"""Of a command that takes no namespace: it tells itself what it does without a URL."""
 NamespaceOption = Annotated[
-    str | None, typer.Option("--namespace", help="Which store in that Redis.")
+    str | None,
+    typer.Option(
+        "--namespace",
+        help="Which store in that Redis.",
+        show_default="REDISSTORE_NAMESPACE, else redisstore",
+    ),
 ]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print JSON: one document, for lists one a line.")
@@ -31,6 +43,7 @@ _OPTIONS = {
     "namespace": inspect.Parameter("namespace", _KEYWORD, default=None, annotation=NamespaceOption),
     "json": inspect.Parameter("json", _KEYWORD, default=False, annotation=JsonOption),
 }
+_OTHER_URL = _OPTIONS["url"].replace(annotation=_OtherUrlOption)
 _CONTEXT = inspect.Parameter("ctx", _KEYWORD, annotation=typer.Context)
 
 
@@ -77,7 +90,8 @@ def command(*options: str) -> Callable[[Command], Callable[..., None]]:
             raise typer.Exit(status)
 
         parameters = [_CONTEXT, *(one.replace(kind=_KEYWORD) for one in own)]
-        parameters += [_OPTIONS[name] for name in options]
+        shared = _OPTIONS if "namespace" in options else _OPTIONS | {"url": _OTHER_URL}
+        parameters += [shared[name] for name in options]
         run.__name__, run.__doc__ = function.__name__, function.__doc__
         run.__annotations__ = {one.name: one.annotation for one in parameters}
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

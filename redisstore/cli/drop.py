@@ -29,7 +29,7 @@ def drop(
     with call.open_store() as store:
         namespace, removed = store.config.namespace, 0
         if store.layout() is None:
-            output.say(f"there is no store in namespace {namespace}")
+            output.complain(f"there is no store in namespace {namespace}")
         else:
             output.say(f"namespace {namespace} has {_sessions(store)}")
             if not yes and not typed(output, f"Type {namespace} to remove all of it", namespace):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, TypeAlias
 
 import typer
@@ -15,6 +15,8 @@ from redisstore.errors import RedisStoreError
 from redisstore.keys import SessionKey
 from redisstore.server_info import ServerInfo, ServerNode
 
+_SKEW = timedelta(minutes=5)
+"""By how much the clock of this machine may be behind the server's."""
 _Told: TypeAlias = ServerInfo | RedisStoreError
 
 
@@ -136,6 +138,11 @@ def _aware(text: str) -> datetime:
         raise WrongUsage(
             f"--before: {text} does not say in which time zone; in UTC it is"
             f" {parsed.isoformat()}+00:00"
+        )
+    if parsed > datetime.now(UTC) + _SKEW:
+        raise WrongUsage(
+            f"--before: {text} is still to come, so all sessions would go, also those in use;"
+            " drop removes a whole store"
         )
     return parsed
 

@@ -22,7 +22,10 @@ _COLUMNS = {
 
 @command("url", "namespace", "json")
 def replicas(call: Invocation) -> None:
-    """List the replicas that run maintenance, and what each is at; the dead for a day."""
+    """List the replicas that run maintenance, and what each is at.
+
+    One that died stays in the list for a day.
+    """
     output = call.output
     with call.open_store() as store:
         found = sorted(store.list_replicas(), key=lambda one: one.name)

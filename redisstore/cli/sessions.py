@@ -48,10 +48,12 @@ def list_sessions(
         ),
     ] = None,
     active_minutes: Annotated[
-        float | None, typer.Option(help="Only those active in the last so many minutes.")
+        float | None,
+        typer.Option(metavar="N", help="Only those with activity in the last N minutes."),
     ] = None,
     only: Annotated[
-        Only | None, typer.Option(help="Only those; active: held by a live process.")
+        Only | None,
+        typer.Option(help="Only those; active: held by a live process, whenever it was used."),
     ] = None,
 ) -> None:
     """List sessions, newest first. Damaged entries are named on stderr (exit status 1)."""
@@ -67,16 +69,16 @@ def list_sessions(
             for entry in found:
                 output.record(entry)
         else:
-            _print_list(output, found)
+            _print_list(output, found, held=only == "active")
 
 
-def _print_list(output: Output, found: Iterable[SessionEntry]) -> None:
+def _print_list(output: Output, found: Iterable[SessionEntry], *, held: bool) -> None:
     rows = [
         (
             moment(entry.updated_at),
             entry.session_key,
             entry.session_id,
-            ", ".join(_marks(entry)),
+            ", ".join(_marks(entry, held=held)),
             f"{entry.total_tokens:,}",
             entry.replica or "",
             entry.display_name or "",
@@ -89,7 +91,9 @@ def _print_list(output: Output, found: Iterable[SessionEntry]) -> None:
         output.say("no sessions")
 
 
-def _marks(entry: SessionEntry) -> Iterator[str]:
+def _marks(entry: SessionEntry, *, held: bool) -> Iterator[str]:
+    if held:
+        yield "held"
     if entry.suspended:
         yield "suspended"
     if entry.resume_pending:
@@ -194,7 +198,10 @@ def suspend(call: Invocation, key: KeyArgument) -> None:
 
 @command("url", "namespace", "json")
 def reset(call: Invocation, key: KeyArgument) -> None:
-    """Start a session anew now: a new session id, nothing carried on."""
+    """Start a session anew now: a new session id, without counters, marks and model override.
+
+    Its origin, name, platform and chat type stay.
+    """
     with call.open_store() as store:
         entry = store.reset_session(SessionKey(key))
         if entry is None:
@@ -206,7 +213,10 @@ def reset(call: Invocation, key: KeyArgument) -> None:
 
 @command("url", "namespace", "json")
 def delete(call: Invocation, key: KeyArgument) -> None:
-    """Delete a session with its process holds, damaged or not."""
+    """Delete a session, also one that is damaged.
+
+    With it go its process holds, and what is known of handled messages. A turn that runs is lost.
+    """
     with call.open_store() as store:
         if store.delete_session(SessionKey(key)):
             _done(call.output, f"deleted {key}", key, deleted=True)

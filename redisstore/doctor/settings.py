@@ -96,13 +96,13 @@ def judge_persistence(info: ServerInfo) -> Iterator[Finding]:
             "warning",
             "persistence",
             "no append-only file and no snapshot: a restart may lose every session",
-            "redis-cli CONFIG SET appendonly yes, then CONFIG REWRITE",
+            "redis-cli CONFIG SET appendonly yes, and the same in its configuration",
         )
 
 
 def judge_memory(info: ServerInfo) -> Iterator[Finding]:
     """Say whether the server may throw entries away, or is about to refuse writes."""
-    keep_all = "redis-cli CONFIG SET maxmemory-policy noeviction, then CONFIG REWRITE"
+    keep_all = "redis-cli CONFIG SET maxmemory-policy noeviction, and the same in its configuration"
     if info.eviction_policy != "noeviction":
         policy = f"maxmemory-policy is {info.eviction_policy}"
         if info.maxmemory:

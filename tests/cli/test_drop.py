@@ -46,7 +46,18 @@ def test_a_script_says_yes_beforehand(store: SessionStore, client: redis.Redis, 
     found = document(run("drop", "--yes", "--json"))
     assert found == {"namespace": "redisstore", "removed": there}
     again = run("drop", "--yes", "--json")
-    assert (again.exit_code, document(again)["removed"]) == (0, 0)
+    assert (again.exit_code, document(again)["removed"]) == (1, 0)
+
+
+def test_a_store_that_is_not_there_is_refused(
+    store: SessionStore, client: redis.Redis, run: Run
+) -> None:
+    store.get_or_create_session(source("42"))
+    before = keys(client)
+    result = run("drop", "--yes", "--namespace", "redistore")
+    assert result.exit_code == 1
+    assert "no store in namespace redistore" in result.stderr
+    assert keys(client) == before
 
 
 def test_a_store_in_use_stays_unless_it_is_forced(

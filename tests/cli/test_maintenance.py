@@ -68,6 +68,8 @@ def test_prune_that_is_switched_off_says_so(store: SessionStore, run: Run) -> No
         (("--before", "2026-08-24T12:00:00"), "2026-08-24T12:00:00+00:00"),
         (("--before", "2026-08-24"), "2026-08-24T00:00:00+00:00"),
         (("--before", "yesterday"), "2026-08-24T12:00:00+00:00"),
+        (("--before", "2926-08-24T12:00:00Z"), "still to come"),
+        (("--before", "2926-08-24T12:00:00Z", "--dry-run"), "still to come"),
         (("--before", "2026-08-24T12:00:00Z", "--max-age-days", "3"), "one of them"),
         (("--max-age-days", "nan"), "number of days"),
         (("--max-age-days", "many"), "valid number"),

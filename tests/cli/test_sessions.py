@@ -49,6 +49,7 @@ def test_list_shows_only_what_is_asked_for(store: SessionStore, run: Run) -> Non
     assert keys("--only", "resume_pending") == ["2"]
     assert keys("--only", "active") == ["3"]
     assert keys("--active-minutes", "60") == ["1", "2", "3"]
+    assert "held" in run("list", "--only", "active").stdout
     assert run("list", "--only", "sleeping").exit_code == 2
     assert "suspended" in run("list", "--only", "suspended").stdout
 
@@ -94,6 +95,7 @@ def test_show_has_all_fields_the_holds_and_the_redis_keys(store: SessionStore, r
     assert 0 < hold["seconds_left"] <= 100
     assert found["redis_keys"]["entry"] == f"{{redisstore}}:entry:{KEY}"
     assert set(found["redis_keys"]) >= {"holds", "updated_at", "active", "expiry", "session_ids"}
+    assert found["redis_keys"]["events"] == "{redisstore}:events"
 
 
 def test_show_names_the_keys_of_the_right_partition(server: Server, run: Run) -> None:
