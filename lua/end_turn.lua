@@ -119,9 +119,9 @@ local function index_activity(due, updated_at)
 end
 -- end shared
 -- shared: increments
--- Fields to write: activity, and what else is given; '' leaves a field as it is.
-local updated_at = math.max(now, entry.updated_at)
-local changes = { 'updated_at', whole(updated_at), 'version', whole(entry.version + 1) }
+-- Fields to write: activity, and what else is given; '' leaves a field as it is. (Nothing is written of an entry that is gone.)
+local updated_at = math.max(now, entry.updated_at or 0)
+local changes = { 'updated_at', whole(updated_at), 'version', whole((entry.version or 0) + 1) }
 local function change(field, value)
   if value ~= '' then
     changes[#changes + 1], changes[#changes + 2] = field, value

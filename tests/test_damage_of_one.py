@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 import redis
 
-from redisstore import SessionKey, SessionResetPolicy, SessionStore, StoreConfig
+from redisstore import (
+    SessionKey,
+    SessionResetPolicy,
+    SessionStore,
+    StaleWrite,
+    StoreConfig,
+    TurnLost,
+)
 from redisstore.calls import expiry, leases
 from redisstore.calls.call import one
 from redisstore.calls.replicas import Presence
@@ -234,3 +241,15 @@ def test_a_replica_that_is_damaged_hides_no_other(three: Three) -> None:
     three.raw.set(PREFIX + "replica:another", "text")
     found = {one.name: one.turns for one in three.store.list_replicas()}
     assert found == {"tester": 1, "another": 0}
+
+
+@pytest.mark.parametrize("counters", [{}, {"output_tokens": 1}], ids=["no counters", "counters"])
+def test_the_turn_of_an_entry_that_is_gone_ends_and_hands_the_lane_over(
+    three: Three, counters: dict[str, int]
+) -> None:
+    turn = three.turns[BOB]
+    three.raw.delete(f"{PREFIX}entry:{BOB}")
+    with pytest.raises(StaleWrite if counters else TurnLost, match=BOB):
+        turn.end(**counters)
+    (next_one,) = (one for one in three.store.list_turns() if one.session_key == BOB)
+    assert (next_one.message_id, next_one.token) != ("m-bob", turn.token)
