@@ -39,17 +39,23 @@ end
 -- end shared
 
 -- An import asks all partitions for all its ids, and in most of them there is nothing: one command an id, then.
-local answer, bindings_of = {}, {}
+local answer, lanes_by_id = {}, {}
 for i, session_id in ipairs(ARGV) do
   local ids = ids_of(session_id)
-  bindings_of[ids] = bindings_of[ids] or redis.pcall('HGETALL', ids)
-  local bindings, found = bindings_of[ids], { i - 1 }
-  if bindings.err then
-    return string.find(bindings.err, '^WRONGTYPE') and damaged_index(ids) or bindings
+  if not lanes_by_id[ids] then
+    local bindings, lanes = redis.pcall('HGETALL', ids), {}
+    if bindings.err then
+      return string.find(bindings.err, '^WRONGTYPE') and damaged_index(ids) or bindings
+    end
+    for at = 1, #bindings, 2 do
+      local keys = lanes[bindings[at + 1]] or {}
+      keys[#keys + 1], lanes[bindings[at + 1]] = bindings[at], keys
+    end
+    lanes_by_id[ids] = lanes
   end
-  for at = 1, #bindings, 2 do
-    local session_key = bindings[at]
-    if bindings[at + 1] == session_id and #found < 3 and attempt('HGET', prefix .. 'entry:' .. session_key, 'session_id') == session_id then
+  local found = { i - 1 }
+  for _, session_key in ipairs(lanes_by_id[ids][session_id] or {}) do
+    if #found < 3 and attempt('HGET', prefix .. 'entry:' .. session_key, 'session_id') == session_id then
       found[#found + 1] = session_key
     end
   end
