@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from textwrap import dedent
 
 from tests.commands import ROOT
 
@@ -27,6 +28,6 @@ def rows(text: str) -> list[list[str]]:
 
 def block(text: str, language: str) -> str:
     """The first block of a language in a text."""
-    found = re.search(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    found = re.search(rf"^ *```{language}\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
     assert found is not None
-    return found[1]
+    return dedent(found[1])

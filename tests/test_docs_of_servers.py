@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from redisstore.calls.expiry import described
 from tests.commands import run_redis_cli, shell_lines
 from tests.entries import key, source
 from tests.pages import DOCS, block, rows, section, text_of
-from tests.servers import BACKEND_NAMES, SentinelSetup, Server, wait_until
+from tests.servers import BACKEND_NAMES, SentinelSetup, Server, make_certificates, wait_until
 
 
 def test_the_sentinel_url_leads_to_the_master() -> None:
@@ -111,9 +112,16 @@ def stored(server: Server) -> dict[str, str]:
     return found
 
 
-def test_one_person_is_erased_as_it_is_told() -> None:
+@pytest.mark.parametrize("partitions", [1, 4])
+def test_one_person_is_erased_as_it_is_told(partitions: int) -> None:
     person = "479511226774"
-    with Server("valkey-9.1") as server, SessionStore.from_url(server.url()) as store:
+    config = StoreConfig(replica="r", partitions=partitions)
+    (find,) = [one for one in shell_lines(DOCS / "security.md") if "--scan" in one]
+    with (
+        Server("valkey-9.1") as server,
+        server.client() as admin,
+        SessionStore.from_url(server.url(), config=config) as store,
+    ):
         store.get_or_create_session(source("somebody else"))
         with store.turn(source(person), f"m-{person}"):
             pass
@@ -124,17 +132,18 @@ def test_one_person_is_erased_as_it_is_told() -> None:
         assert store.delete_session(key(person))
         with pytest.raises(errors.TurnLost):
             running.end()
-        assert [where for where, what in stored(server).items() if person in where + what] == [
-            "{redisstore}:events"
-        ]
+        left = [where for where, what in stored(server).items() if person in where + what]
+        assert [where.rpartition(":")[2] for where in left] == ["events"]
         for event in store.events(since="oldest", idle_timeout=0):
             if event.session_key == key(person):
                 partition, ms, number = event.id.split("-")
-                assert partition == "0"
-                server.ask("XDEL", "{redisstore}:events", f"{ms}-{int(number)}")
-        left = stored(server)
-        assert [where for where, what in left.items() if person in where + what] == []
-        assert "somebody else" in left["{redisstore}:events"]
+                streams = [b"{redisstore}:events"]
+                if partitions > 1:
+                    streams = run_redis_cli(admin, find.replace(".0.", f".{partition}."))
+                assert [admin.xdel(one, f"{ms}-{int(number)}") for one in streams] == [1]
+        texts = [where + what for where, what in stored(server).items()]
+        assert not any(person in text for text in texts)
+        assert any(":events" in text and "somebody else" in text for text in texts)
         assert list(store.audit()) == []
 
 
@@ -219,3 +228,47 @@ def test_fields_that_this_version_does_not_know_stay() -> None:
         store.switch_session(ada.session_key, ada.session_id)
         assert server.ask("HGET", *newer) == b"x"
         assert list(store.audit()) == []
+
+
+def test_the_messages_where_tls_does_not_fit(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    ours, other = make_certificates(tmp_path), make_certificates(tmp_path / "other", mutual=True)
+    config = StoreConfig(replica="r", deadline=0.5, socket_timeout=0.2)
+    with (
+        Server("redis-7.0") as plain,
+        Server("redis-7.0", tls=ours) as closed,
+        Server("redis-7.0", tls=other) as asking,
+    ):
+        met = (
+            f"rediss://localhost:{plain.port}?ssl_ca_certs={ours.ca}",
+            f"redis://localhost:{closed.port}",
+            f"rediss://localhost:{asking.port}?ssl_ca_certs={other.ca}",
+            f"rediss://localhost:{closed.port}?ssl_ca_certs={other.ca}",
+        )
+        told = rows(section("runbook.md", "Redis is away"))[2:]
+        assert len(told) == len(met)
+        for url, (messages, _) in zip(met, told, strict=True):
+            with (
+                SessionStore.from_url(url, config=config) as store,
+                pytest.raises(errors.StoreUnavailable) as unavailable,
+            ):
+                store.get_session(key("ada"))
+            said = str(unavailable.value)
+            assert any(one in said for one in re.findall(r"`(.*?)`", messages)), (url, said)
+
+
+def test_what_was_refused_a_script_is_in_the_log_of_the_server() -> None:
+    (ask,) = [line for line in shell_lines(DOCS / "runbook.md") if "ACL LOG" in line]
+    with Server("redis-7.0") as server, server.client() as admin:
+        allowed = ("~*", "+client|setname", "+evalsha", "+eval", "+time")
+        server.ask("ACL", "SETUSER", "gateway", "on", ">x", *allowed)
+        url = server.url().replace("redis://", "redis://gateway:x@")
+        with (
+            SessionStore.from_url(url) as store,
+            pytest.raises(errors.StoreRefused) as refused,
+        ):
+            store.get_or_create_session(source("ada"))
+        assert "type" not in str(refused.value)
+        assert (b"type", b"gateway") in [
+            (entry[b"object"], entry[b"username"]) for entry in run_redis_cli(admin, ask)
+        ]
