@@ -13,7 +13,7 @@ import redis
 
 from redisstore.fields import FIELDS
 from redisstore.scripts import directory, library
-from tests.commands import ROOT, run_redis_cli, shell_lines
+from tests.commands import ASKED, ROOT, run_redis_cli, shell_lines
 from tests.conftest import Sites
 from tests.entries import key
 from tests.script_calls import CALLS, KEY
@@ -138,7 +138,19 @@ def test_an_example_runs_as_it_stands(path: Path, client: redis.Redis) -> None:
 
 @pytest.mark.parametrize("line", shell_lines(README))
 def test_an_operators_command_runs_as_it_stands(line: str, client: redis.Redis) -> None:
+    if "$TOKEN" in line:
+        (asked,) = (one for one in shell_lines(README) if ASKED.fullmatch(one))
+        line = line.replace("$TOKEN", run_redis_cli(client, asked).decode())
     assert run_redis_cli(client, line) is not None
+
+
+def test_a_turn_is_ended_by_hand_with_its_own_token(client: redis.Redis) -> None:
+    asked, call = (line for line in shell_lines(README) if "TOKEN" in line)
+    turn = f"{{redisstore}}:turn:{KEY}"
+    client.hset(turn, "token", "gateway-1/5d41402a/7")
+    token = run_redis_cli(client, asked).decode()
+    assert run_redis_cli(client, call.replace("$TOKEN", token))[0] == b"revoked"
+    assert not client.exists(turn)
 
 
 def test_the_real_redis_cli_takes_the_same_lines(sites: Sites) -> None:
@@ -149,9 +161,13 @@ def test_the_real_redis_cli_takes_the_same_lines(sites: Sites) -> None:
     with server.client() as client:
         client.flushdb()
         store_example(client)
+        kept = ""
         for line in shell_lines(README):
+            here = line.replace("redis-cli", f"redis-cli -p {server.port}", 1)
+            if ASKED.fullmatch(line):
+                kept = here
             done = subprocess.run(
-                line.replace("redis-cli", f"redis-cli -p {server.port}", 1),
+                f"{kept}; {here}" if "$TOKEN" in line else here,
                 shell=True,
                 cwd=ROOT,
                 capture_output=True,
