@@ -61,6 +61,7 @@ CALLS: tuple[Callable[[Any], Any], ...] = (
     lambda store: list(store.list_sessions()),
     lambda store: list(store.events(since="oldest", idle_timeout=0)),
     lambda store: list(store.audit()),
+    lambda store: list(store.list_servers()),
     lambda store: store.take_hold(ADA, "cron"),
     lambda store: store.turn(source("ada")).__enter__(),
     lambda store: store.recover_turns(),

@@ -192,6 +192,8 @@ class AsyncRunner:
     async def _told(self, ask: Execute) -> ServerInfo | RedisStoreError:
         try:
             return ServerInfo.of(await self._repeat(ask, "INFO", self._attempts()))
+        except StoreClosed:
+            raise
         except RedisStoreError as error:
             return error
 
@@ -220,7 +222,7 @@ class AsyncRunner:
             if not str(error).startswith("NOLAYOUT"):
                 raise
             for opening in self._opening.calls_for(call):
-                await self._send_text(opening, execute)
+                await execute(*opening.by_text(self.library))
             return await self._send_known(call, execute)
 
     async def _send_known(self, call: Call[Any], execute: Execute) -> Any:  # noqa: ANN401 - likewise
@@ -228,11 +230,8 @@ class AsyncRunner:
             return await execute(*call.by_sha(self.library))
         except rx.NoScriptError:
             # The server may be another than it was: what is known of the layout must hold there.
-            await self._send_text(self._opening.call(claim=call.creates), execute)
-            return await self._send_text(call, execute)
-
-    async def _send_text(self, call: Call[Any], execute: Execute) -> Any:  # noqa: ANN401 - likewise
-        return await execute(*call.by_text(self.library))
+            await execute(*self._opening.call(claim=call.creates).by_text(self.library))
+            return await execute(*call.by_text(self.library))
 
     def _attempts(self) -> Attempts:
         if self._closed.is_set():

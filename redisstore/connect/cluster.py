@@ -64,6 +64,13 @@ class BoundedCluster(redis.RedisCluster):
         finally:
             self._calls.release()
 
+    def command(self, **_options: Any) -> dict[str, dict[str, Any]]:  # noqa: ANN401 - likewise
+        """Let redis-py ask which commands there are when it has to know, not when this is made.
+
+        It asks one primary, which may be away, and has to know for what is no script.
+        """
+        return {}
+
 
 class AsyncBoundedCluster(redis.asyncio.RedisCluster):
     """The same for asyncio."""
@@ -72,6 +79,7 @@ class AsyncBoundedCluster(redis.asyncio.RedisCluster):
         self._calls = asyncio.BoundedSemaphore(max_calls)
         self._patience = patience
         super().__init__(**options)
+        self.commands_parser: Any = _FirstKey()  # of redis-py, which has no public one
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - likewise
         """Run a command when it is its turn.
@@ -98,6 +106,21 @@ class AsyncBoundedCluster(redis.asyncio.RedisCluster):
         """
         self._initialize = False
         await super().aclose()
+
+
+class _FirstKey:
+    """Finds the key of a command that is no script: BLPOP is the one that a store sends.
+
+    redis-py's own asks one primary for all commands, each time that the topology was read, and
+    takes it for a failure of the Cluster where that one is away.
+    """
+
+    async def initialize(self, _node: object) -> None:
+        """Ask nothing."""
+
+    async def get_keys(self, _command: str, *arguments: str) -> tuple[str, ...]:
+        """Return the first argument, as a tuple."""
+        return arguments[:1]
 
 
 def cluster_client(target: Target, config: StoreConfig) -> redis.RedisCluster:

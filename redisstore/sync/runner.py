@@ -189,6 +189,8 @@ class Runner(FreshAfterFork):
     def _told(self, ask: Callable[[], Mapping[str, Any]]) -> ServerInfo | RedisStoreError:
         try:
             return ServerInfo.of(self._repeat(ask, "INFO", self._attempts()))
+        except StoreClosed:
+            raise
         except RedisStoreError as error:
             return error
 
@@ -220,7 +222,7 @@ class Runner(FreshAfterFork):
             if not str(error).startswith("NOLAYOUT"):
                 raise
             for opening in self._opening.calls_for(call):
-                self._send_text(opening)
+                self._execute(*opening.by_text(self.library))
             return self._send_known(call)
 
     def _send_known(self, call: Call[Any]) -> Any:  # noqa: ANN401 - likewise
@@ -228,11 +230,8 @@ class Runner(FreshAfterFork):
             return self._execute(*call.by_sha(self.library))
         except rx.NoScriptError:
             # The server may be another than it was: what is known of the layout must hold there.
-            self._send_text(self._opening.call(claim=call.creates))
-            return self._send_text(call)
-
-    def _send_text(self, call: Call[Any]) -> Any:  # noqa: ANN401 - likewise
-        return self._execute(*call.by_text(self.library))
+            self._execute(*self._opening.call(claim=call.creates).by_text(self.library))
+            return self._execute(*call.by_text(self.library))
 
     def _attempts(self) -> Attempts:
         if self._closed:

@@ -114,3 +114,49 @@ def test_nodes_that_are_away_are_named_and_the_others_are_looked_at(
         away = [one for one in opened.list_servers() if isinstance(one[1], StoreUnavailable)]
     assert [(node.name, node.role) for node, _ in away] == [(address(master), "master")]
     cluster.wait_until_ok()
+
+
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize("face", ["sync", "async"])
+def test_a_master_that_is_away_before_a_store_is_opened_is_named_and_the_others_serve(
+    cluster: Cluster, loop: asyncio.AbstractEventLoop, face: str, place: int
+) -> None:
+    """Whichever it is: redis-py asks the first of them more than the others."""
+    master = cluster.masters[place]
+    config = StoreConfig(
+        url=cluster.url(),
+        namespace=_elsewhere(cluster, master),
+        partitions=1,
+        deadline=3,
+        socket_timeout=0.4,
+    )
+    with master.paused():
+        store = open_face(face, config, loop)
+        asked = list(store.list_servers())
+        made = store.get_or_create_session(source("42"))
+        assert store.get_session(made.session_key) == made
+        store.close()
+    cluster.wait_until_ok()
+    away = [node for node, told in asked if isinstance(told, StoreUnavailable)]
+    assert [(node.name, node.role) for node in away] == [(address(master), "master")]
+    assert len(asked) == 6
+
+
+def _elsewhere(cluster: Cluster, master: Server) -> str:
+    """A namespace whose one partition, and whose layout, are not on this master."""
+    return next(
+        name
+        for name in map("ns{}".format, range(99))
+        if cluster.master_of(f"{{{name}}}:meta") is not master
+    )
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_the_doctor_names_a_master_that_is_away(cluster: Cluster, run: Run, place: int) -> None:
+    master = cluster.masters[place]
+    with master.paused():
+        result = run("doctor", "--quick", "--json", url=cluster.url())
+    cluster.wait_until_ok()
+    away = [one["message"] for one in document(result)["findings"] if one["severity"] == "fault"]
+    assert len(away) == 1
+    assert away[0].startswith(f"{address(master)} (master): ")

@@ -130,6 +130,24 @@ def test_a_cluster_that_is_away_for_a_moment_is_waited_for(server: Server) -> No
         connecting.result().client.close()
 
 
+async def test_no_master_is_asked_which_commands_there_are(cluster: Cluster) -> None:
+    """The first might be away: then neither a client could be made, nor the topology read anew."""
+    for node in cluster.masters:
+        node.ask("CONFIG RESETSTAT")
+    made = connect(config(cluster.url()))
+    client: Any = made.client
+    client.execute_command("EVAL", "return KEYS[1]", 1, "key")
+    client.close()
+    async_client: Any = connect_async(config(cluster.url())).client
+    await async_client.execute_command("EVAL", "return KEYS[1]", 1, "key")
+    await async_client.execute_command("RPUSH", "list", "woken")
+    assert await async_client.execute_command("BLPOP", "list", "1.0")
+    await async_client.aclose()
+    asked = {name for node in cluster.masters for name in node.info("commandstats")}
+    assert {"cmdstat_eval", "cmdstat_blpop"} <= asked
+    assert not [name for name in asked if name.startswith("cmdstat_command")]
+
+
 @pytest.fixture
 def deaf() -> Iterator[str]:
     """The URL of a Cluster whose five nodes accept connections, and never answer."""
