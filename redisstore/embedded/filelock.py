@@ -2,7 +2,8 @@
 
 A lock belongs to an open file, and every process that inherited it. The server inherits one when
 it is started and never lets go, so the kernel itself says whether it lives: there is no process
-id to be mistaken about, and nothing to clean up after ``kill -9``.
+id to be mistaken about, and nothing to clean up after ``kill -9``. A child that is forked meanwhile
+inherits one too, and lets go of it at once.
 """
 
 from __future__ import annotations
@@ -15,11 +16,41 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from redisstore.errors import StoreUnavailable
+from redisstore.fork import FreshAfterFork
 
 if sys.platform != "win32":  # where EmbeddedServer refuses before a lock is asked for
     import fcntl
 
 _LOOK_AGAIN_SECONDS = 0.01
+
+
+class _Files(FreshAfterFork):
+    """The files that this process has open; a forked child closes its copies."""
+
+    def __init__(self) -> None:
+        self._open: set[int] = set()
+        super().__init__()
+
+    def _start_afresh(self) -> None:
+        while self._open:
+            os.close(self._open.pop())
+
+    def open(self, path: Path) -> int:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._open.add(descriptor)
+        return descriptor
+
+    def close(self, descriptor: int, *, unlock: bool) -> None:
+        """Close a file if this process has opened it, and ``unlock`` it for all who have copies."""
+        if descriptor not in self._open:
+            return
+        if unlock:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        self._open.remove(descriptor)
+        os.close(descriptor)
+
+
+_files = _Files()
 
 
 @contextmanager
@@ -35,7 +66,7 @@ def locked(path: Path, deadline: float) -> Iterator[None]:
         OSError: the file can't be opened.
 
     """
-    descriptor = _open(path)
+    descriptor = _files.open(path)
     try:
         while not _take(descriptor):
             if time.monotonic() >= deadline:
@@ -43,9 +74,8 @@ def locked(path: Path, deadline: float) -> Iterator[None]:
             time.sleep(_LOOK_AGAIN_SECONDS)
         yield
     finally:
-        # Closing alone would not do if another thread forked meanwhile: its child has a copy.
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-        os.close(descriptor)
+        # Closing alone would not do: a child that is just being forked has a copy for a moment.
+        _files.close(descriptor, unlock=True)
 
 
 @contextmanager
@@ -54,11 +84,11 @@ def locked_for_child(path: Path) -> Iterator[int | None]:
 
     Yields ``None`` when the lock is held already. Afterwards only who inherited it has it.
     """
-    descriptor = _open(path)
+    descriptor = _files.open(path)
     try:
         yield descriptor if _take(descriptor) else None
     finally:
-        os.close(descriptor)
+        _files.close(descriptor, unlock=False)
 
 
 def is_locked(path: Path) -> bool:
@@ -75,10 +105,6 @@ def is_locked(path: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
-
-
-def _open(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def _take(descriptor: int) -> bool:

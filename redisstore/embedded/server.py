@@ -7,8 +7,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from redisstore.embedded.binary import find_binary
 from redisstore.embedded.directory import (
@@ -173,31 +174,38 @@ class EmbeddedServer:
                 return None
             (self.directory / _PID).unlink(missing_ok=True)
             log_start = self._bound_log()
-            try:
-                # Returns as soon as the server has detached itself, with its configuration read.
-                launch = subprocess.run(  # noqa: S603 - our own wheel's program, no shell
+            status, output = self._run(program, life_lock, deadline)
+        if status == 0:
+            return log_start
+        ended = "did not start in time" if status is None else f"ended with status {status}"
+        raise StoreUnavailable(f"{self}: {program} {ended}:\n{output}{self._log_tail(log_start)}")
+
+    def _run(self, program: Path, life_lock: int, deadline: float) -> tuple[int | None, str]:
+        """Run the program until the server has detached itself, with its configuration read.
+
+        Returns:
+            How it ended, ``None`` if it did not in time; and what it said.
+
+        """
+        # No pipes: a child that is forked meanwhile would keep their ends open while it lives.
+        with TemporaryFile() as configuration, TemporaryFile() as output:
+            configuration.write((_CONFIGURATION % (self._appendfsync or "always")).encode())
+            configuration.seek(0)
+            status: int | None = None
+            with suppress(subprocess.TimeoutExpired):
+                status = subprocess.run(  # noqa: S603 - our own wheel's program, no shell
                     [program, "-"],
-                    input=(_CONFIGURATION % (self._appendfsync or "always")).encode(),
-                    stdout=subprocess.PIPE,
+                    stdin=configuration,
+                    stdout=output,
                     stderr=subprocess.STDOUT,
                     cwd=self.directory,
                     pass_fds=(life_lock,),
                     start_new_session=True,
                     check=False,
                     timeout=max(deadline - time.monotonic(), _LOOK_AGAIN_SECONDS),
-                )
-            except subprocess.TimeoutExpired as hung:
-                output = (hung.output or b"").decode(errors="replace")
-                raise StoreUnavailable(
-                    f"{self}: {program} did not start in time:\n{output}{self._log_tail(log_start)}"
-                ) from hung
-        if launch.returncode:
-            output = launch.stdout.decode(errors="replace")
-            raise StoreUnavailable(
-                f"{self}: {program} ended with status {launch.returncode}:\n"
-                f"{output}{self._log_tail(log_start)}"
-            )
-        return log_start
+                ).returncode
+            output.seek(0)
+            return status, output.read().decode(errors="replace")
 
     def _is_ready(self, timeout: float) -> bool:
         """Say whether the server answers and has loaded its data."""

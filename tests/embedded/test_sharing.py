@@ -8,6 +8,9 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.embedded.servers import Servers, client_of, kill
 
@@ -112,6 +115,30 @@ def test_the_death_of_who_started_it_is_no_matter(servers: Servers) -> None:
     with client_of(server) as client:
         assert client.ping()
     assert server.pid() == pid is not None
+
+
+def test_a_child_that_is_forked_meanwhile_keeps_nothing_of_the_start(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = servers()
+    children: list[int] = []
+
+    class Popen(subprocess.Popen[bytes]):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            children.append(os.fork())
+            if children[-1] == 0:
+                signal.pause()
+
+    monkeypatch.setattr(subprocess, "Popen", Popen)
+    try:
+        server.ensure_running()
+        kill(server)  # and it is seen to have ended
+        assert len(children) == 1
+    finally:
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
 
 
 def test_it_is_detached_from_who_started_it(servers: Servers) -> None:
