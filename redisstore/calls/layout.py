@@ -8,17 +8,20 @@ from typing import Any
 
 from redisstore.calls.call import Arg, Call, Context, new_incarnation, utc_now
 from redisstore.config import StoreConfig
+from redisstore.fork import FreshAfterFork
 from redisstore.keys import LAYOUT_VERSION, KeySpace
 
 DEFAULT_PARTITIONS = 1
 DEFAULT_CLUSTER_PARTITIONS = 64
 
 
-class Opening:
+class Opening(FreshAfterFork):
     """What is known of the layout of a store. What was found once must be found again.
 
     Until a store was found, ``context`` is a guess, good for checking arguments. A reader of an
     empty Redis leaves no trace, so it asks again with each call; the first write claims.
+
+    A forked child knows what its parent knew, under an incarnation of its own.
     """
 
     def __init__(
@@ -26,10 +29,14 @@ class Opening:
     ) -> None:
         self._config = config
         self._now = now
-        self._incarnation = new_incarnation()
         self._default = DEFAULT_CLUSTER_PARTITIONS if clustered else DEFAULT_PARTITIONS
-        self.context = self._context(config.partitions or self._default)
+        self._partitions = config.partitions or self._default
         self.done = False
+        super().__init__()
+
+    def _start_afresh(self) -> None:
+        self._incarnation = new_incarnation()
+        self.context = self._context()
 
     def call(self, *, claim: bool) -> Call[int | None]:
         """Ask for the partition count; ``None``: no store here. May raise ``LayoutMismatch``."""
@@ -63,9 +70,10 @@ class Opening:
     def found(self, partitions: int | None) -> None:
         """Take in the answer. Only the first counts: calls are built for what that has said."""
         if partitions is not None and not self.done:
-            self.context = self._context(partitions)
+            self._partitions = partitions
+            self.context = self._context()
             self.done = True
 
-    def _context(self, partitions: int) -> Context:
-        space = KeySpace(self._config.namespace, partitions)
+    def _context(self) -> Context:
+        space = KeySpace(self._config.namespace, self._partitions)
         return Context(space, self._config, self._now, self._incarnation)
