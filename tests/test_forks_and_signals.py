@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -14,9 +16,10 @@ import pytest
 from redisstore import SessionStore, StoreClosed, StoreConfig
 from redisstore.aio.keeper import AsyncKeeper
 from redisstore.calls.turn_state import TurnState
+from redisstore.connect import connect
 from tests.conftest import Sites
 from tests.entries import key, source
-from tests.servers import wait_until
+from tests.servers import HOST, wait_until
 from tests.turns import begun
 
 ADA = key("ada")
@@ -47,6 +50,37 @@ def locks_of(store: SessionStore) -> list[Any]:
     ]
 
 
+def locks_in(*objects: object) -> list[Any]:
+    return [value for one in objects for value in vars(one).values() if hasattr(value, "acquire")]
+
+
+def locks_of_cluster(client: Any) -> list[Any]:
+    pools = [node.redis_connection.connection_pool for node in client.get_nodes()]
+    return locks_in(client, client.nodes_manager, *pools)
+
+
+@contextmanager
+def locked_elsewhere(locks: list[Any]) -> Iterator[None]:
+    """Have another thread lock them."""
+    locked, done = threading.Event(), threading.Event()
+
+    def hold_locks() -> None:
+        with ExitStack() as stack:
+            for lock in locks:
+                stack.enter_context(lock)
+            locked.set()
+            done.wait()
+
+    holding = threading.Thread(target=hold_locks)
+    holding.start()
+    locked.wait()
+    try:
+        yield
+    finally:
+        done.set()
+        holding.join()
+
+
 def exit_code(child: Callable[[], bool]) -> int | None:
     """Fork, and return how the child ended; ``None``: it hung."""
     pid = os.fork()
@@ -75,18 +109,6 @@ def test_a_fork_that_inherits_every_lock_locked_goes_on_and_ends(store: SessionS
     running = begun(store)
     hold = store.hold_process(ADA, "cron")
     hold.__enter__()
-    locked, done = threading.Event(), threading.Event()
-
-    def hold_locks() -> None:
-        with ExitStack() as stack:
-            for lock in locks_of(store):
-                stack.enter_context(lock)
-            locked.set()
-            done.wait()
-
-    holding = threading.Thread(target=hold_locks)
-    holding.start()
-    locked.wait()
 
     def child() -> bool:
         kept = store._keeper.drop(hold._hold, hold)
@@ -98,15 +120,75 @@ def test_a_fork_that_inherits_every_lock_locked_goes_on_and_ends(store: SessionS
         store.close()
         return not kept and nothing and one
 
-    try:
+    with locked_elsewhere(locks_of(store)):
         assert exit_code(child) == 0
-    finally:
-        done.set()
-        holding.join()
     assert store._turns.counts == (1, 0)
     hold.__exit__(None, None, None)
     running.end()
     assert store.list_holds(ADA) == {}
+
+
+def test_a_fork_of_a_cluster_inherits_neither_its_locks_nor_its_busy_connections(
+    sites: Sites, namespace: str
+) -> None:
+    config = StoreConfig(
+        url=sites.cluster().url(), namespace=namespace, max_connections=1, deadline=5
+    )
+    with SessionStore.from_url(config=config) as store:
+        store.get_or_create_session(source("ada"))
+        runner = store._runner
+        runner._waits.wait("woken by nobody", 0.01)
+
+        def child() -> bool:
+            kept = store.get_session(ADA) is not None
+            with store.turn(source("bob")):
+                runner._waits.wait("woken by nobody", 0.01)
+            store.close()
+            gc.collect()
+            return kept
+
+        clients: list[Any] = [runner.connection.client, runner._waits._held.client]
+        with locked_elsewhere([lock for one in clients for lock in locks_of_cluster(one)]):
+            assert exit_code(child) == 0
+        assert [runner.connection.client, runner._waits._held.client] == clients
+        with store.turn(source("bob")):
+            assert store.get_session(ADA) is not None
+
+
+def test_a_fork_lets_go_of_connections_to_sentinels_whose_locks_it_inherits() -> None:
+    connection = connect(StoreConfig(url=f"redis+sentinel://{HOST}:1/master"))
+    parents: Any = connection.client
+    sentinels = parents.connection_pool.sentinel_manager.sentinels
+    pools = [one.connection_pool for one in sentinels]
+    inherited = [weakref.ref(one) for one in (parents, *sentinels)]
+    locks = locks_in(parents.connection_pool, *pools)
+    del parents, sentinels, pools
+
+    def child() -> bool:
+        gc.collect()
+        return connection.held.made is None and not any(one() for one in inherited)
+
+    with locked_elsewhere(locks):
+        assert exit_code(child) == 0
+    assert connection.held.made is inherited[0]()
+    connection.held.close()
+
+
+def test_a_forked_child_is_another_process_of_the_same_name(store: SessionStore) -> None:
+    parents = store._opening.context
+
+    def child() -> bool:
+        own = store._opening.context
+
+        def is_listed() -> bool:
+            return own.incarnation in [one.incarnation for one in store.list_replicas()]
+
+        with store.maintenance():
+            wait_until(is_listed)
+        return own.space == parents.space and own.incarnation != parents.incarnation
+
+    assert exit_code(child) == 0
+    assert store._opening.context is parents
 
 
 def test_a_handler_of_a_signal_may_close_what_it_has_interrupted(store: SessionStore) -> None:

@@ -2,7 +2,7 @@
 
 * `url`: what a URL says; * `connection`: what a caller gets; * `clients`: URL to client;
 * `cluster`, `sentinel`, `memory`: the kinds of client that redis-py does not make as we need them;
-* `adopted`: clients that the user made;
+* `adopted`: clients that the user made; `held`: what a forked child does about the others;
 * `exchange`: how threads send calls; `line`, `lines`: how tasks do, over a connection they share;
 * `pipelines`: how both send many at once;
 * `waits`, `async_waits`: how they block, by clients that `waiting` makes;

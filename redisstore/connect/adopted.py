@@ -19,6 +19,7 @@ from redis.retry import Retry
 
 from redisstore.config import StoreConfig
 from redisstore.connect.connection import AsyncClient, Connection, SyncClient
+from redisstore.connect.held import Held
 from redisstore.connect.waiting import async_beside, beside
 from redisstore.errors import InvalidInput
 
@@ -81,7 +82,7 @@ def _adopted(
         raise InvalidInput("client", f"encodes as {encoder.encoding}; make it with utf-8")
     _switch_off_retries(client, retry, clustered=clustered)
     return Connection(
-        client=client,
+        held=Held(lambda: client, given=client),
         owned=False,
         clustered=clustered,
         imitated=_imitated(client, clustered=clustered),

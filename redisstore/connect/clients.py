@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from redis.retry import Retry
 from redisstore.config import StoreConfig
 from redisstore.connect.cluster import async_cluster_client, cluster_client
 from redisstore.connect.connection import AsyncClient, Connection, SyncClient
+from redisstore.connect.held import Held
 from redisstore.connect.memory import async_memory_client, memory_client
 from redisstore.connect.sentinel import async_sentinel_client, sentinel_client
 from redisstore.connect.settings import settings, tls_options
@@ -44,14 +46,14 @@ def connect(config: StoreConfig) -> Connection[SyncClient]:
 
     """
     target, revive = _ready(parse(config.url))
-    client = _SYNC[target.kind](target, config)
-
-    def waiting() -> SyncClient:
-        if target.kind == "memory":  # a private imitation can't be found a second time
-            return beside(client, config)
-        return _SYNC[target.kind](target, waiting_config(config))
-
-    return _connection(client, target, revive, waiting)
+    make = partial(_SYNC[target.kind], target)
+    client = make(config)
+    if target.kind == "memory":  # a private imitation can't be found a second time
+        return _connection(
+            Held(lambda: client, made=client), target, revive, lambda: beside(client, config)
+        )
+    held = Held(lambda: make(config), made=client)
+    return _connection(held, target, revive, lambda: make(waiting_config(config)))
 
 
 def connect_async(config: StoreConfig) -> Connection[AsyncClient]:
@@ -73,17 +75,17 @@ def connect_async(config: StoreConfig) -> Connection[AsyncClient]:
             return async_beside(client, config)
         return _ASYNC[target.kind](target, async_waiting_config(config))
 
-    return _connection(client, target, revive, waiting)
+    return _connection(Held(lambda: client, given=client), target, revive, waiting)
 
 
 def _connection(
-    client: Any,  # noqa: ANN401 - sync or asyncio, as the caller's annotation says
+    held: Held[Any],  # sync or asyncio, as the caller's annotation says
     target: Target,
     revive: Callable[[float], None] | None,
     waiting: Callable[[], Any],
 ) -> Connection[Any]:
     return Connection(
-        client=client,
+        held=held,
         owned=True,
         clustered=target.kind == "cluster",
         imitated=target.kind == "memory",

@@ -10,6 +10,8 @@ import hiredis
 import redis
 import redis.asyncio
 
+from redisstore.connect.held import Held
+
 SyncClient: TypeAlias = redis.Redis | redis.RedisCluster
 AsyncClient: TypeAlias = redis.asyncio.Redis | redis.asyncio.RedisCluster
 
@@ -32,7 +34,7 @@ def packed(command: Command) -> bytes:
 class Connection(Generic[ClientT]):
     """A redis-py client with the facts that its own interface doesn't tell."""
 
-    client: ClientT
+    held: Held[ClientT]
     owned: bool
     """Whether redisstore made the client, and closes it; a client of the user's own stays open."""
     clustered: bool
@@ -46,3 +48,8 @@ class Connection(Generic[ClientT]):
     """The URL, its password masked, for messages."""
     waiting: Callable[[], ClientT]
     """Makes a client whose connections may block; does I/O where making ``client`` did."""
+
+    @property
+    def client(self) -> ClientT:
+        """The client; a forked child makes its own when it first asks, and `connect` says how."""
+        return self.held.client

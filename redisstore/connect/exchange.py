@@ -31,8 +31,10 @@ class Exchange(FreshAfterFork):
     for ``timeout`` seconds at most.
     """
 
-    def __init__(self, pool: Any, *, max_size: int, timeout: float) -> None:  # noqa: ANN401 - redis-py's pools share no type
-        self._pool = pool
+    def __init__(
+        self, connection: Connection[SyncClient], *, max_size: int, timeout: float
+    ) -> None:
+        self._connection = connection
         self._max_size = max_size
         self._timeout = timeout
         self._closed = False
@@ -140,7 +142,9 @@ class Exchange(FreshAfterFork):
         if len(self._live) >= self._max_size:
             return None
         # The pool would count what it makes, and keep it, for ever.
-        connection = self._pool.connection_class(**self._pool.connection_kwargs)
+        client: Any = self._connection.client
+        pool = client.connection_pool
+        connection = pool.connection_class(**pool.connection_kwargs)
         self._live.add(connection)
         return connection
 
@@ -180,7 +184,7 @@ def exchange_for(connection: Connection[SyncClient], timeout: float) -> Exchange
     pool: Any = client.connection_pool
     if getattr(pool, "cache", None) is not None:
         return None
-    return Exchange(pool, max_size=pool.max_connections, timeout=timeout)
+    return Exchange(connection, max_size=pool.max_connections, timeout=timeout)
 
 
 def _reply_of(connection: Any) -> Any:  # noqa: ANN401 - likewise

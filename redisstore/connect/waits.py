@@ -10,6 +10,7 @@ from typing import Any
 import redis
 
 from redisstore.connect.connection import Connection, SyncClient
+from redisstore.connect.held import Held
 from redisstore.errors import StoreClosed
 from redisstore.fork import FreshAfterFork
 from redisstore.retry import FAILURES
@@ -24,7 +25,9 @@ class Waits(FreshAfterFork):
     def __init__(self, connection: Connection[SyncClient], slack: float) -> None:
         self._connection = connection
         self._slack = slack
-        self._client: Any = None
+        # Some clients can't be made again, and are used for waits too.
+        given = None if connection.owned else connection.client
+        self._held = Held(connection.waiting, given=given)
         self._closed = False
         super().__init__()
 
@@ -76,9 +79,10 @@ class Waits(FreshAfterFork):
 
     def refresh(self) -> None:
         """After a failure: read anew who serves which slots, for waits bypass what else does it."""
-        if isinstance(self._client, redis.RedisCluster):
+        client: Any = self._held.made
+        if isinstance(client, redis.RedisCluster):
             with contextlib.suppress(*FAILURES):
-                self._client.nodes_manager.initialize()
+                client.nodes_manager.initialize()
 
     def close(self) -> None:
         """End all waits, for good."""
@@ -113,16 +117,12 @@ class Waits(FreshAfterFork):
         with self._lock:
             if self._closed:
                 raise StoreClosed
-            if self._client is None:
-                self._client = self._connection.waiting()
-        client: Any = self._client
+            client: Any = self._held.client
         if self._connection.clustered:
             client = client.get_redis_connection(client.get_node_from_key(key))
         return client.connection_pool
 
     def _disconnect(self) -> None:
         """Close what was made for waits; while others have to leave it, the last one does that."""
-        # Some clients can't be made again, and are used for waits too.
-        client = None if self._client is self._connection.client else self._client
-        if client is not None and not self._blocked:
-            client.close()
+        if not self._blocked:
+            self._held.close()

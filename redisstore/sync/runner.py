@@ -49,13 +49,18 @@ class Runner(FreshAfterFork):
         super().__init__()
         self._waits = Waits(connection, config.socket_timeout)
         self._exchange = exchange_for(connection, config.deadline)
-        ways: Any = self._exchange or connection.client  # redis-py leaves execute_command untyped
-        self._execute: Callable[..., Any] = ways.execute_command
 
     def _start_afresh(self) -> None:
         self._watching: set[threading.RLock] = set()
         """The locks that watches hold while they call."""
         self._closing = threading.Condition()  # of an RLock, for the handlers of signals
+        self._execute: Callable[..., Any] = self._execute_first
+
+    def _execute_first(self, *command: str | bytes | int) -> Any:  # noqa: ANN401 - any reply
+        """Run a command by the way that this process has, and the later ones without asking."""
+        way: Any = self._exchange or self.connection.client  # untyped in redis-py
+        self._execute = way.execute_command
+        return self._execute(*command)
 
     def run(self, call: Call[T]) -> T:
         """Run one call: one round trip, unless the server has to be told the script."""
@@ -208,12 +213,10 @@ class Runner(FreshAfterFork):
         self._disconnect()
 
     def _disconnect(self) -> None:
-        if not self.connection.owned:
-            return
         # A connection of fakeredis can't be cut during a call: then whoever called does it.
         cut_in_a_call = (ValueError,) if self.connection.imitated else ()
         with contextlib.suppress(*cut_in_a_call):
-            self.connection.client.close()
+            self.connection.held.close()
 
     def _send(self, call: Call[Any]) -> Any:  # noqa: ANN401 - what a script may reply
         try:
