@@ -14,7 +14,7 @@ class ReplicaOperations(TurnOperations):
     """What ``SessionStore`` can do to be one of many."""
 
     def list_replicas(self) -> Iterator[Replica]:
-        """Yield the replicas that run maintenance, and what each is at; the dead for a day.
+        """Yield the replicas that run maintenance, and what each is at; a day long also the dead.
 
         Those whose heartbeat lapses, or lapsed, first are in front. One round trip for each 100.
 
