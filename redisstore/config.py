@@ -6,12 +6,19 @@ import logging
 import os
 import socket
 from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import cached_property
 from typing import Annotated, Any, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from redisstore.errors import InvalidInput, RedisStoreError, short_repr
 from redisstore.keys import check_namespace, check_partitions
@@ -40,7 +47,19 @@ at least 9 (``user_id 2``): 2 * 131,072 / 70 * 2 values are 7,490, and the 54 kn
 
 _OF_THE_PLUGIN = "hermes_"
 """How the settings begin that the plugin for hermes-agent reads beside these."""
+_CHAT_TYPES = ("dm", "group", "channel", "thread")
+"""Those that all platforms have; one may have words of its own."""
 _log = logging.getLogger(__name__)
+
+
+class _Environment(EnvSettingsSource):
+    """The variables; what is no JSON is left to the check of its setting, which names it."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:  # noqa: ANN401 - pydantic's
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            return value
 
 
 def _hostname() -> str:
@@ -116,6 +135,28 @@ class StoreConfig(BaseSettings):
     max_key_bytes: Annotated[int, Field(ge=64, le=65_536)] = 1024
     max_entry_bytes: Annotated[int, Field(ge=1024, le=LARGEST_ENTRY)] = 16_384
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - which _Environment stands for
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return where settings come from, first the one that wins."""
+        return init_settings, _Environment(settings_cls), dotenv_settings, file_secret_settings
+
+    @field_validator("default_reset_policy", "reset_by_platform", "reset_by_type", mode="before")
+    @classmethod
+    def _no_text(cls, value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - whatever is given
+        if isinstance(value, str):
+            right = '{"mode": "daily"}'
+            if info.field_name != "default_reset_policy":
+                right = f'{{"name": {right}}}'
+            raise ValueError(f"in the environment it is written as JSON: {right}")  # noqa: TRY004 - pydantic collects ValueError
+        return value
+
     @field_validator("session_store_max_age_days", mode="before")
     @classmethod
     def _age_or_default(cls, value: Any) -> int:  # noqa: ANN401 - whatever a config file holds
@@ -162,6 +203,13 @@ class StoreConfig(BaseSettings):
             is_known = setting in _FIELDS or setting.startswith(_OF_THE_PLUGIN)
             if name.startswith(prefix) and not is_known:
                 _log.warning("%s: there is no such setting, it has no effect", name)
+        return self
+
+    @model_validator(mode="after")
+    def _warn_of_misspelt_chat_types(self) -> Self:
+        for name in self.reset_by_type.keys() - set(_CHAT_TYPES):
+            if meant := get_close_matches(name.lower(), _CHAT_TYPES, n=1):
+                _log.warning("reset_by_type: %s is taken for a chat type, is it %s?", name, *meant)
         return self
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
@@ -212,9 +260,8 @@ def configured(
         return StoreConfig(**overrides)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise InvalidInput(
-            ".".join(map(str, first["loc"])) or "environment", first["msg"]
-        ) from error
+        name = ".".join(map(str, first["loc"])) or "environment"
+        raise InvalidInput(name, first["msg"].removeprefix("Value error, ")) from error
 
 
 def _checked_url(url: object) -> str:

@@ -96,6 +96,30 @@ def test_a_wrong_setting_is_named(name: str, value: Any) -> None:
     assert refused.value.errors()[0]["loc"][0] == name
 
 
+@pytest.mark.parametrize("name", ["default_reset_policy", "reset_by_platform", "reset_by_type"])
+def test_a_variable_that_is_no_json_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"REDISSTORE_{name.upper()}", "daily")
+    with pytest.raises(ValidationError) as refused:
+        StoreConfig()
+    (error,) = refused.value.errors()
+    assert error["loc"] == (name,)
+    with pytest.raises(InvalidInput, match=f"^{name}: .* JSON"):
+        SessionStore.from_url("memory:")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("grp", "group"), ("Channel", "channel"), ("treads", "thread"), ("forum", ""), ("dm", "")],
+)
+def test_a_misspelt_chat_type_is_not_passed_over_in_silence(
+    caplog: pytest.LogCaptureFixture, name: str, meant: str
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        StoreConfig(reset_by_type={name: SessionResetPolicy(mode="daily")})
+    assert (f"is it {meant}?" in caplog.text) == bool(meant)
+    assert len(caplog.records) == bool(meant)
+
+
 def test_a_wrong_argument_is_named() -> None:
     with pytest.raises(InvalidInput, match="namespace"):
         SessionStore.from_url("memory:", namespace="two words")

@@ -103,7 +103,7 @@ def _checked(model: type[_Model], prefix: str, given: Mapping[str, Any]) -> _Mod
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = ".".join(map(str, first["loc"])) or "redisstore"
-        raise InvalidInput(name, first["msg"]) from error
+        raise InvalidInput(name, first["msg"].removeprefix("Value error, ")) from error
 
 
 def _of_gateway(config: Any) -> dict[str, Any]:
