@@ -81,8 +81,8 @@ def _parts(client: Any) -> list[Any]:  # noqa: ANN401 - likewise
         sentinel = getattr(client.connection_pool, "sentinel_manager", None)
         return [] if sentinel is None else list(sentinel.sentinels)
     cluster: Any = client  # untyped in redis-py
-    told, known = cluster.startup_nodes, cluster.nodes_manager.startup_nodes.values()
-    nodes = (*told, *known, *cluster.get_nodes())
+    told = getattr(cluster, "startup_nodes", ())  # not before redis-py 7
+    nodes = (*told, *cluster.nodes_manager.startup_nodes.values(), *cluster.get_nodes())
     return [node.redis_connection for node in nodes if node.redis_connection is not None]
 
 
