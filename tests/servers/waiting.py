@@ -18,13 +18,13 @@ _POLL_SECONDS = 0.01
 def wait_until(
     predicate: Callable[[], T],
     *,
-    timeout: float = 10.0,
+    timeout: float = 30.0,
     message: str = "the condition",
 ) -> T:
     """Poll `predicate` until it is truthy and return what it gave.
 
     Raises `TimeoutError` naming `message` after `timeout` seconds.  An exception of the
-    predicate is the caller's: it ends the wait, so that a mistake is not polled for ten seconds.
+    predicate is the caller's: it ends the wait, so that a mistake is not polled until then.
     """
     deadline = time.monotonic() + timeout
     while True:
