@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -130,14 +130,10 @@ class AsyncTurnRegister:
         self, turn: TurnState, last_prompt_tokens: int | None, counters: Counters
     ) -> Ended:
         lease = turn.lease
-        try:
+        with turn.ending():
             ended: Ended = await self._complete(
                 lambda c: turns.end(c, lease, last_prompt_tokens, counters)
             )
-        except TurnLost:
-            turn.tell_lost()
-            raise
-        turn.ended = True
         self.forget(turn)
         if ended.handed:
             self._claims.expect_claim(self._space().partition_of(turn.request.session_key))
@@ -160,32 +156,32 @@ class AsyncTurnRegister:
         """Begin no more turns, send those that wait away, and cut what does not end in time."""
         self._draining = True
         waiting = list(self._waiting.values())
-        told = await asyncio.gather(*(self._send_away(wanted) for wanted in waiting))
+        told = await asyncio.gather(
+            *(self._reach(wanted, self._give_up(wanted, wake=True)) for wanted in waiting)
+        )
         before = len(self._running)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 await self._idle.wait()
-        cut = list(self._running.values())
-        await asyncio.gather(*(self._cut(turn) for turn in cut))
+        running = list(self._running.values())
+        were_cut = await asyncio.gather(*(self._cut(turn) for turn in running))
+        cut = [turn for turn, was_cut in zip(running, were_cut, strict=True) if was_cut]
         return Drained(
             finished=before - len(cut),
-            sent_away=sum(told),
+            sent_away=told.count("waiting"),
             cut=tuple(turn.request.session_key for turn in cut),
         )
 
-    async def _send_away(self, wanted: Request) -> bool:
+    async def _cut(self, turn: TurnState) -> bool:
+        return turn.take_cut(await self._reach(turn.request, self.give_up(turn, CUT)))
+
+    async def _reach(self, wanted: Request, giving_up: Awaitable[Abandoned]) -> str:
+        """Give a turn up, if that can be, and return what it was."""
         try:
-            return (await self._give_up(wanted, wake=True)).was == "waiting"
+            return (await giving_up).was
         except RedisStoreError as failure:
             _log.warning("%s was not given up and will lapse: %s", wanted.token, failure)
-            return False
-
-    async def _cut(self, turn: TurnState) -> None:
-        try:
-            await self.give_up(turn, CUT)
-        except RedisStoreError as failure:
-            _log.warning("%s was not given up and will lapse: %s", turn.request.token, failure)
-        turn.tell_lost()
+            return ""
 
     async def close(self) -> None:
         """Stop renewing, and give up what waits. What still runs lapses by itself."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -39,6 +40,8 @@ class TurnState:
         self._telling = threading.Lock()
         """Taken by whoever tells that it is lost, and never given back."""
         self._sure_until = 0.0
+        self._ending = False
+        self._found_lost = False
 
     @property
     def begun(self) -> Running:
@@ -91,9 +94,28 @@ class TurnState:
         if self.lost:
             self.tell_lost()
 
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """While its end is asked for: a lease that is found gone may be gone because it ended.
+
+        So what becomes of the end says whether it was lost.
+        """
+        self._ending = True
+        try:
+            yield
+        except BaseException as failure:
+            self._ending = False
+            if self._found_lost or isinstance(failure, TurnLost):
+                self.tell_lost()
+            raise
+        self.ended = True
+        self._ending = False
+
     def tell_lost(self) -> None:
         """Take in that the lease is gone, and tell whoever asked to be told, once."""
-        if self.ended:
+        self._found_lost = True
+        # In this order, as whoever ends it may be another thread.
+        if self._ending or self.ended:
             return
         self.told_lost = True
         if not self._telling.acquire(blocking=False):
@@ -104,6 +126,14 @@ class TurnState:
                 self._on_lost()
             except Exception:  # noqa: BLE001 - whoever renews this turn serves others too
                 _log.exception("the on_lost callback of %s failed", self)
+
+    def take_cut(self, was: str) -> bool:
+        """Take in that a drain gave it up, and what it was then; empty: Redis was not reached.
+
+        False if it ended well just before.
+        """
+        self.tell_lost()
+        return self.lost or not (self.ended or was == "gone")
 
     def take_updated(self, entry: SessionEntry | None) -> SessionEntry:
         """Take in what a write has left. ``TurnLost`` where that is nothing."""

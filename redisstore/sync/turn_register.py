@@ -130,14 +130,10 @@ class TurnRegister(FreshAfterFork):
     def end(self, turn: TurnState, last_prompt_tokens: int | None, counters: Counters) -> Ended:
         """End a turn well."""
         lease = turn.lease
-        try:
+        with turn.ending():
             ended: Ended = self._complete(
                 lambda c: turns.end(c, lease, last_prompt_tokens, counters)
             )
-        except TurnLost:
-            turn.tell_lost()
-            raise
-        turn.ended = True
         self.forget(turn)
         if ended.handed:
             self._claims.expect_claim(self._space().partition_of(turn.request.session_key))
@@ -166,31 +162,32 @@ class TurnRegister(FreshAfterFork):
         with self._changed:
             before = len(self._running)
             self._changed.wait_for(lambda: not self._running, grace)
-            cut = list(self._running.values())
-        for turn in cut:
+            running = list(self._running.values())
+        cut: list[TurnState] = []
+        for turn in running:
             self.forget(turn)
-            self._reach(turn.request, away, CUT)
-            turn.tell_lost()
+            if turn.take_cut(self._reach(turn.request, away, CUT)):
+                cut.append(turn)
         return Drained(
             finished=before - len(cut),
-            sent_away=sum(one is not None and one.was == "waiting" for one in told),
+            sent_away=told.count("waiting"),
             cut=tuple(turn.request.session_key for turn in cut),
         )
 
     def _reach(
         self, wanted: Request, away: set[Partition], reason: str = "", *, wake: bool = False
-    ) -> Abandoned | None:
-        """Give a turn up, if that can be. Not all wait for a partition that is ``away``."""
+    ) -> str:
+        """Give a turn up, and return what it was. Not all wait for a partition that is ``away``."""
         home = self._space().partition_of(wanted.session_key)
         if home in away:
-            return None
+            return ""
         try:
-            return self._give_up(wanted, reason, wake=wake)
+            return self._give_up(wanted, reason, wake=wake).was
         except RedisStoreError as failure:
             if isinstance(failure, StoreUnavailable):
                 away.add(home)
             _log.warning("%s was not given up and will lapse: %s", wanted.token, failure)
-            return None
+            return ""
 
     def close(self) -> None:
         """Stop renewing, and give up what waits. What still runs lapses by itself."""
