@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from redisstore.calls.turn_state import TurnState
 from redisstore.connect import connect
 from tests.conftest import Sites
 from tests.entries import key, source
+from tests.forks import exit_code, locked_elsewhere, locks_in
 from tests.servers import HOST, wait_until
 from tests.turns import begun
 
@@ -50,59 +50,9 @@ def locks_of(store: SessionStore) -> list[Any]:
     ]
 
 
-def locks_in(*objects: object) -> list[Any]:
-    return [value for one in objects for value in vars(one).values() if hasattr(value, "acquire")]
-
-
 def locks_of_cluster(client: Any) -> list[Any]:
     pools = [node.redis_connection.connection_pool for node in client.get_nodes()]
     return locks_in(client, client.nodes_manager, *pools)
-
-
-@contextmanager
-def locked_elsewhere(locks: list[Any]) -> Iterator[None]:
-    """Have another thread lock them."""
-    locked, done = threading.Event(), threading.Event()
-
-    def hold_locks() -> None:
-        with ExitStack() as stack:
-            for lock in locks:
-                stack.enter_context(lock)
-            locked.set()
-            done.wait()
-
-    holding = threading.Thread(target=hold_locks)
-    holding.start()
-    locked.wait()
-    try:
-        yield
-    finally:
-        done.set()
-        holding.join()
-
-
-def exit_code(child: Callable[[], bool]) -> int | None:
-    """Fork, and return how the child ended; ``None``: it hung."""
-    pid = os.fork()
-    if pid == 0:
-        done = 2
-        with suppress(BaseException):
-            done = 0 if child() else 1
-        os._exit(done)
-    ended: list[int] = []
-
-    def has_ended() -> bool:
-        found, status = os.waitpid(pid, os.WNOHANG)
-        if found:
-            ended.append(os.waitstatus_to_exitcode(status))
-        return bool(found)
-
-    try:
-        wait_until(has_ended, timeout=20)
-    except TimeoutError:
-        os.kill(pid, 9)
-        os.waitpid(pid, 0)
-    return ended[0] if ended else None
 
 
 def test_a_fork_that_inherits_every_lock_locked_goes_on_and_ends(store: SessionStore) -> None:

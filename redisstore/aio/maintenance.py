@@ -22,6 +22,7 @@ from redisstore.calls.jobs import JOBS, Worker, jittered
 from redisstore.config import StoreConfig
 from redisstore.connect.cancellation import is_cancelled
 from redisstore.errors import RedisStoreError, StoreClosed
+from redisstore.fork import Origin
 from redisstore.sync.maintenance import ONCE, SOONEST_BEAT
 
 AsyncOnExpired: TypeAlias = Callable[[ExpiredSession], Awaitable[object]]
@@ -47,6 +48,7 @@ class AsyncMaintenance:
         self._turns = turns
         self._config = config
         self._on_expired = on_expired
+        self._origin = Origin()
         self._stopping = asyncio.Event()
         self._started = False
         self._presence = replicas.Presence()
@@ -73,6 +75,7 @@ class AsyncMaintenance:
         if self._started or self._stopping.is_set():
             raise RuntimeError(ONCE)
         self._started = True
+        self._origin = Origin()
         for job in JOBS:
             worker = Worker(job, self._stopping.is_set)
             step = partial(self._complete, worker.attend)
@@ -83,7 +86,12 @@ class AsyncMaintenance:
             loop.start()
 
     async def stop(self) -> None:
-        """End: wait for the callback that runs, give back what was not begun, leave the list."""
+        """End: wait for the callback that runs, give back what was not begun, leave the list.
+
+        Does nothing in a process that was forked meanwhile.
+        """
+        if not self._origin.is_here:
+            return
         self._stopping.set()
         try:
             await _ended(*self._tasks)

@@ -44,7 +44,7 @@ class AsyncTurn(TurnBase):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self.ended:
+        if self.ended or not self._state.origin.is_here:
             return
         try:
             if error is None:
@@ -68,7 +68,7 @@ class AsyncTurn(TurnBase):
         ``redis-cli HGET '{redisstore}:entry:agent:main:telegram:dm:42' total_tokens``
         """
         return self._state.take_updated(
-            await self._register.update(self._state, last_prompt_tokens, counters)
+            await self._register.update(self._own, last_prompt_tokens, counters)
         )
 
     async def end(
@@ -90,7 +90,7 @@ class AsyncTurn(TurnBase):
         ``redis-cli HGET '{redisstore}:entry:agent:main:telegram:dm:42' total_tokens``
 
         """
-        ended = await self._register.end(self._state, last_prompt_tokens, counters)
+        ended = await self._register.end(self._own, last_prompt_tokens, counters)
         counted = last_prompt_tokens is not None or bool(counters)
         return self._state.take_ended(ended, counted=counted)
 
@@ -103,4 +103,4 @@ class AsyncTurn(TurnBase):
         ``redis-cli ZRANGE '{redisstore}:turns' 0 -1 WITHSCORES``
         """
         if not self.ended:
-            await self._register.give_up(self._state)
+            await self._register.give_up(self._own)

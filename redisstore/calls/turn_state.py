@@ -17,6 +17,7 @@ from redisstore.calls.turn_replies import Ended, Running
 from redisstore.calls.turns import Request, lease_of
 from redisstore.entry import SessionEntry
 from redisstore.errors import StaleWrite, TurnLost
+from redisstore.fork import Origin
 from redisstore.keys import SessionKey
 
 _log = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ class TurnState:
         self.request = request
         self.ended = False
         self.told_lost = False
+        self.origin = Origin()
         self._ttl = ttl
         self._on_lost = on_lost
         self._begun: Running | None = None
@@ -74,8 +76,14 @@ class TurnState:
 
     def enter(self) -> None:
         """Take in that it is to begin. Raises ``RuntimeError`` where it was before."""
+        self.check_origin()
         if not self._entering.acquire(blocking=False):
             raise RuntimeError("a turn is entered once: make another by store.turn()")
+
+    def check_origin(self) -> None:
+        """Raise ``RuntimeError`` in a process that was forked after the turn was made."""
+        if not self.origin.is_here:
+            raise RuntimeError(f"{self} is of the process that this one was forked from")
 
     def take_begun(self, begun: Running, asked_at: float) -> None:
         """Take in what the begin has found; ``asked_at``: when it was sent."""
@@ -162,6 +170,9 @@ class TurnBase:
 
     ``entry``, ``fence``, ``created``, ``reset_reason`` and ``lease`` are there from its begin on;
     before it they raise ``RuntimeError``.
+
+    A process that is forked meanwhile can leave the block, which does nothing there; ``update``,
+    ``end`` and ``give_up`` raise ``RuntimeError``.
     """
 
     def __init__(
@@ -170,6 +181,12 @@ class TurnBase:
         check_plain("on_lost", on_lost)
         tell = None if on_lost is None else partial(on_lost, self)
         self._state = TurnState(request, ttl, tell)
+
+    @property
+    def _own(self) -> TurnState:
+        """Its state, in the process that the turn belongs to; ``RuntimeError`` in another."""
+        self._state.check_origin()
+        return self._state
 
     @property
     def session_key(self) -> SessionKey:

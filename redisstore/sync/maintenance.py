@@ -18,6 +18,7 @@ from redisstore.calls.expiry import Claim, ClaimName, ExpiredSession, Outcome
 from redisstore.calls.jobs import JOBS, Worker, jittered
 from redisstore.config import StoreConfig
 from redisstore.errors import RedisStoreError, StoreClosed
+from redisstore.fork import Origin
 from redisstore.sync.base import Complete
 from redisstore.sync.keeper import Keeper
 from redisstore.sync.turn_register import TurnRegister
@@ -49,6 +50,7 @@ class Maintenance:
         self._turns = turns
         self._config = config
         self._on_expired = on_expired
+        self._origin = Origin()
         self._stopping = threading.Event()
         self._starting = threading.Lock()
         """Taken by whoever starts it, and never given back."""
@@ -73,6 +75,7 @@ class Maintenance:
         """Begin, and return at once. ``RuntimeError`` the second time, and after ``stop``."""
         if self._stopping.is_set() or not self._starting.acquire(blocking=False):
             raise RuntimeError(ONCE)
+        self._origin = Origin()
         for job in JOBS:
             worker = Worker(job, self._stopping.is_set)
             step = partial(self._complete, worker.attend)
@@ -83,7 +86,12 @@ class Maintenance:
             loop.start()
 
     def stop(self) -> None:
-        """End: wait for the callback that runs, give back what was not begun, leave the list."""
+        """End: wait for the callback that runs, give back what was not begun, leave the list.
+
+        Does nothing in a process that was forked meanwhile.
+        """
+        if not self._origin.is_here:
+            return
         self._stopping.set()
         for loop in self._tasks:
             loop.stop()
