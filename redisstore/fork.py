@@ -24,26 +24,18 @@ class FreshAfterFork:
         raise NotImplementedError
 
 
-class Origin:
-    """The process that something was made in, and that alone goes on with it after a fork."""
+generation = 0
+"""How many forks have led to this process.
 
-    def __init__(self) -> None:
-        self._generation = _generation
-
-    @property
-    def is_here(self) -> bool:
-        """Whether this is that process, and not a child of it that was forked since."""
-        return self._generation == _generation
-
-
+What notes it when it begins can tell later whether a child has inherited it, which is to leave it
+to the parent. To be read as ``fork.generation``: it changes.
+"""
 _all: WeakSet[FreshAfterFork] = WeakSet()
-_generation = 0
-"""How many forks led to this process; those between a child and its parent are told by it."""
 
 
 def _start_all_afresh() -> None:
-    global _generation  # noqa: PLW0603 - a process has one
-    _generation += 1
+    global generation  # noqa: PLW0603 - a process has one
+    generation += 1
     for each in tuple(_all):
         each._start_afresh()  # noqa: SLF001 - this module's own
 

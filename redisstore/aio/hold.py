@@ -8,11 +8,11 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from redisstore import fork
 from redisstore.aio.keeper import AsyncKeeper
 from redisstore.calls.callbacks import check_plain
 from redisstore.calls.holds import Hold
 from redisstore.errors import RedisStoreError
-from redisstore.fork import Origin
 
 if TYPE_CHECKING:
     from redisstore.aio.holds import HoldOperations
@@ -44,10 +44,10 @@ class AsyncProcessHold:
         self._keeper = keeper
         self._hold = hold
         self._on_lost = on_lost
-        self._origin = Origin()
+        self._generation = fork.generation
 
     async def __aenter__(self) -> Self:
-        self._origin = Origin()
+        self._generation = fork.generation
         self.lapses_at = await self._store.take_hold(*self._hold)
         self._keeper.keep(self._hold, self)
         return self
@@ -58,7 +58,9 @@ class AsyncProcessHold:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if not self._origin.is_here or not await self._keeper.drop(self._hold, self):
+        if self._generation != fork.generation:
+            return
+        if not await self._keeper.drop(self._hold, self):
             return
         try:
             await self._store.release_hold(*self._hold)

@@ -12,6 +12,7 @@ from functools import partial
 from types import TracebackType
 from typing import Self, TypeAlias
 
+from redisstore import fork
 from redisstore.aio.base import AsyncComplete
 from redisstore.aio.keeper import AsyncKeeper
 from redisstore.aio.turn_register import AsyncTurnRegister
@@ -22,7 +23,6 @@ from redisstore.calls.jobs import JOBS, Worker, jittered
 from redisstore.config import StoreConfig
 from redisstore.connect.cancellation import is_cancelled
 from redisstore.errors import RedisStoreError, StoreClosed
-from redisstore.fork import Origin
 from redisstore.sync.maintenance import ONCE, SOONEST_BEAT
 
 AsyncOnExpired: TypeAlias = Callable[[ExpiredSession], Awaitable[object]]
@@ -48,7 +48,7 @@ class AsyncMaintenance:
         self._turns = turns
         self._config = config
         self._on_expired = on_expired
-        self._origin = Origin()
+        self._generation = fork.generation
         self._stopping = asyncio.Event()
         self._started = False
         self._presence = replicas.Presence()
@@ -75,7 +75,7 @@ class AsyncMaintenance:
         if self._started or self._stopping.is_set():
             raise RuntimeError(ONCE)
         self._started = True
-        self._origin = Origin()
+        self._generation = fork.generation
         for job in JOBS:
             worker = Worker(job, self._stopping.is_set)
             step = partial(self._complete, worker.attend)
@@ -90,7 +90,7 @@ class AsyncMaintenance:
 
         Does nothing in a process that was forked meanwhile.
         """
-        if not self._origin.is_here:
+        if self._generation != fork.generation:
             return
         self._stopping.set()
         try:

@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
+from redisstore import fork
 from redisstore.calls.call import Lease
 from redisstore.calls.callbacks import check_plain
 from redisstore.calls.turn_replies import Ended, Running
 from redisstore.calls.turns import Request, lease_of
 from redisstore.entry import SessionEntry
 from redisstore.errors import StaleWrite, TurnLost
-from redisstore.fork import Origin
 from redisstore.keys import SessionKey
 
 _log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class TurnState:
         self.request = request
         self.ended = False
         self.told_lost = False
-        self.origin = Origin()
+        self.generation = fork.generation
         self._ttl = ttl
         self._on_lost = on_lost
         self._begun: Running | None = None
@@ -76,14 +76,14 @@ class TurnState:
 
     def enter(self) -> None:
         """Take in that it is to begin. Raises ``RuntimeError`` where it was before."""
-        self.check_origin()
+        if self.generation != fork.generation:
+            self.raise_inherited()
         if not self._entering.acquire(blocking=False):
             raise RuntimeError("a turn is entered once: make another by store.turn()")
 
-    def check_origin(self) -> None:
-        """Raise ``RuntimeError`` in a process that was forked after the turn was made."""
-        if not self.origin.is_here:
-            raise RuntimeError(f"{self} is of the process that this one was forked from")
+    def raise_inherited(self) -> NoReturn:
+        """Tell that this process was forked after the turn was made."""
+        raise RuntimeError(f"{self} is of the process that this one was forked from")
 
     def take_begun(self, begun: Running, asked_at: float) -> None:
         """Take in what the begin has found; ``asked_at``: when it was sent."""
@@ -185,8 +185,10 @@ class TurnBase:
     @property
     def _own(self) -> TurnState:
         """Its state, in the process that the turn belongs to; ``RuntimeError`` in another."""
-        self._state.check_origin()
-        return self._state
+        state = self._state
+        if state.generation != fork.generation:
+            state.raise_inherited()
+        return state
 
     @property
     def session_key(self) -> SessionKey:

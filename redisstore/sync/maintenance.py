@@ -11,6 +11,7 @@ from functools import partial
 from types import TracebackType
 from typing import Self, TypeAlias
 
+from redisstore import fork
 from redisstore.calls import expiry, replicas
 from redisstore.calls.call import one
 from redisstore.calls.callbacks import check_plain
@@ -18,7 +19,6 @@ from redisstore.calls.expiry import Claim, ClaimName, ExpiredSession, Outcome
 from redisstore.calls.jobs import JOBS, Worker, jittered
 from redisstore.config import StoreConfig
 from redisstore.errors import RedisStoreError, StoreClosed
-from redisstore.fork import Origin
 from redisstore.sync.base import Complete
 from redisstore.sync.keeper import Keeper
 from redisstore.sync.turn_register import TurnRegister
@@ -50,7 +50,7 @@ class Maintenance:
         self._turns = turns
         self._config = config
         self._on_expired = on_expired
-        self._origin = Origin()
+        self._generation = fork.generation
         self._stopping = threading.Event()
         self._starting = threading.Lock()
         """Taken by whoever starts it, and never given back."""
@@ -75,7 +75,7 @@ class Maintenance:
         """Begin, and return at once. ``RuntimeError`` the second time, and after ``stop``."""
         if self._stopping.is_set() or not self._starting.acquire(blocking=False):
             raise RuntimeError(ONCE)
-        self._origin = Origin()
+        self._generation = fork.generation
         for job in JOBS:
             worker = Worker(job, self._stopping.is_set)
             step = partial(self._complete, worker.attend)
@@ -90,7 +90,7 @@ class Maintenance:
 
         Does nothing in a process that was forked meanwhile.
         """
-        if not self._origin.is_here:
+        if self._generation != fork.generation:
             return
         self._stopping.set()
         for loop in self._tasks:

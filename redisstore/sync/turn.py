@@ -6,6 +6,7 @@ import logging
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
 
+from redisstore import fork
 from redisstore.calls.counters import Counters
 from redisstore.calls.turn_state import TurnBase
 from redisstore.entry import SessionEntry
@@ -44,7 +45,7 @@ class Turn(TurnBase):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self.ended or not self._state.origin.is_here:
+        if self.ended or self._state.generation != fork.generation:
             return
         try:
             if error is None:
