@@ -16,7 +16,7 @@ from redisstore import AsyncSessionStore, SessionStore, StoreClosed, StoreConfig
 from redisstore.connect import Waits
 from tests.conftest import OpenStore, Site, Sites
 from tests.entries import key, source
-from tests.servers import BACKEND_NAMES, HOST, wait_until
+from tests.servers import BACKEND_NAMES, HOST, FaultyProxy, wait_until
 from tests.turns import begun
 
 ADA = key("ada")
@@ -195,6 +195,44 @@ async def test_a_close_that_is_cancelled_closes_the_connections_all_the_same(
         await store.count_sessions()
     await asyncio.to_thread(wait_until, lambda: open_connections(other, replica) == 0)
     may_end.set()
+
+
+async def test_a_call_of_tasks_that_is_cancelled_after_a_close_leaves_no_connection(
+    sites: Sites, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was connecting as the store was closed, and is cancelled when it has its answer."""
+    connect: Any = asyncio.open_connection
+    connecting, may_connect, released = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def connect_late(*args: Any, **options: Any) -> Any:
+        connecting.set()
+        await may_connect.wait()
+        return await connect(*args, **options)
+
+    async def release(connection: Any) -> None:
+        await give_back(connection)
+        released.set()
+        await asyncio.Event().wait()
+
+    with FaultyProxy(sites.server("valkey-9.1").address) as proxy:
+        config = StoreConfig(url=proxy.url(), namespace=namespace, partitions=4)
+        store = AsyncSessionStore.from_url(config=config)
+        await store.get_or_create_session(source("ada"))
+        client: Any = store._runner.connection.client
+        pool = client.connection_pool
+        give_back = pool.release
+        monkeypatch.setattr(asyncio, "open_connection", connect_late)
+        monkeypatch.setattr(pool, "release", release)
+        call = asyncio.create_task(store.count_sessions())
+        await connecting.wait()
+        await store.close()
+        may_connect.set()
+        await released.wait()
+        assert proxy.connections == 1
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await asyncio.to_thread(wait_until, lambda: proxy.connections == 0)
 
 
 async def test_who_reads_events_as_the_store_is_closed_comes_to_their_end(

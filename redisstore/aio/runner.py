@@ -54,7 +54,7 @@ class AsyncRunner:
 
     async def run(self, call: Call[T]) -> T:
         """Run one call: one round trip, unless the server has to be told the script."""
-        return await self._run(call, self._attempts())
+        return call.decode(await self._reply(call, self._attempts()))
 
     async def run_all(self, calls: Sequence[Call[Any]]) -> list[Any]:
         """Run independent calls, pipelined: one round trip for all, on Cluster one a node."""
@@ -63,13 +63,11 @@ class AsyncRunner:
         attempts, commands = self._attempts(), [call.by_sha(self.library) for call in calls]
         replies: list[Any] = [UNSENT] * len(calls)
         try:
-            async with asyncio.timeout(self._config.socket_timeout):
+            async with self._closed_after(), asyncio.timeout(self._config.socket_timeout):
                 replies = await execute_all_async(self.connection.client, commands)
         except _FAILURES as error:
-            await self._raise_if_final(error, calls[0].keys[0], attempts)
+            self._raise_if_final(error, calls[0].keys[0], attempts)
             tell_repeated(error)
-        if self._closed.is_set():
-            await self._disconnect()  # as below
         # A call that failed in the crowd is run again by itself, within what is left of the time.
         return [
             await self._run_again(call, attempts, reply)
@@ -84,7 +82,7 @@ class AsyncRunner:
         attempts.take_failed(failure)
         try:
             async with asyncio.timeout(attempts.left()):
-                return await self._run(call, attempts)
+                return call.decode(await self._reply(call, attempts))
         except TimeoutError as error:
             raise attempts.exhausted(self.connection.label, error) from error
 
@@ -148,16 +146,15 @@ class AsyncRunner:
         try:
             await self._waits.wait(wait.key, wait.seconds)
         except _FAILURES as error:
-            await self._raise_if_final(error, wait.key)
+            self._raise_if_final(error, wait.key)
             _log.warning("a wait was cut short: %s", error)
             await asyncio.sleep(min(wait.seconds, PAUSE_AFTER_FAILED_WAIT))
 
     async def _closed_within(self, seconds: float) -> bool:
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                return await self._closed.wait()
-        except TimeoutError:
-            return False
+                await self._closed.wait()
+        return self._closed.is_set()
 
     async def scan(self, pattern: str) -> AsyncIterator[bytes]:
         """Yield the keys that match, over all masters; for audits only."""
@@ -238,17 +235,17 @@ class AsyncRunner:
             raise StoreClosed
         return Attempts(self._config.deadline, self._config.socket_timeout)
 
-    async def _run(self, call: Call[T], attempts: Attempts) -> T:
-        return call.decode(await self._reply(call, attempts))
-
     async def _reply(self, call: Call[Any], attempts: Attempts) -> Any:  # noqa: ANN401 - likewise
         failure: Exception | None = None
         if self._lines is not None:
             try:
                 return await self._by_line(self._lines.execute_command, call, attempts)
             except FAILURES as error:
-                await self._raise_if_final(error, call.keys[0], attempts)
+                self._raise_if_final(error, call.keys[0], attempts)
                 failure = error
+            finally:
+                if self._closed.is_set():
+                    await self._disconnect()
         send = partial(self._send, call, self._execute)
         return await self._repeat(send, call.keys[0], attempts, failure)
 
@@ -276,24 +273,28 @@ class AsyncRunner:
             if self._closed.is_set():
                 raise StoreClosed from failure
             try:
-                async with asyncio.timeout(attempts.left()):
+                async with self._closed_after(), asyncio.timeout(attempts.left()):
                     if failure is not None and self.connection.revive is not None:
                         await asyncio.to_thread(self.connection.revive, attempts.left())
-                    reply = await heeding(send())
+                    return await heeding(send())
             except _FAILURES as error:
-                await self._raise_if_final(error, key, attempts)
+                self._raise_if_final(error, key, attempts)
                 failure = error
-            else:
-                if self._closed.is_set():
-                    await self._disconnect()  # this may have come to a connection after the others
-                return reply
         raise attempts.exhausted(self.connection.label, failure) from failure
 
-    async def _raise_if_final(self, error: Exception, key: str, of: Attempts | None = None) -> None:
+    @contextlib.asynccontextmanager
+    async def _closed_after(self) -> AsyncIterator[None]:
+        """Leave nothing open that a call came to after a close, however the call ends."""
+        try:
+            yield
+        finally:
+            if self._closed.is_set():
+                await self._disconnect()
+
+    def _raise_if_final(self, error: Exception, key: str, of: Attempts | None = None) -> None:
         if isinstance(error, FAILURES):
             raise_if_final(error, key, of)
         if self._closed.is_set():
-            await self._disconnect()
             raise StoreClosed from error
         if isinstance(error, AttributeError) and error.obj is not None:
             raise error  # no stream that was closed: a fault of the program
