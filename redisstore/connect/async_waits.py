@@ -7,6 +7,7 @@ from typing import Any
 
 from redisstore.connect.cancellation import interruptible, is_cancelled
 from redisstore.connect.connection import AsyncClient, Connection
+from redisstore.connect.waits import blpop
 from redisstore.errors import StoreClosed
 
 
@@ -33,7 +34,7 @@ class AsyncWaits:
             raise StoreClosed
         if self._client is None:
             self._client = self._connection.waiting()
-        blocking = asyncio.create_task(self._client.execute_command("BLPOP", key, f"{seconds:.3f}"))
+        blocking = asyncio.create_task(self._client.execute_command(*blpop(key, seconds)))
         self._blocked.add(blocking)
         try:
             await interruptible(blocking, seconds + self._slack)

@@ -15,8 +15,14 @@ from redisstore.errors import StoreClosed
 from redisstore.fork import FreshAfterFork
 from redisstore.retry import FAILURES
 
+_SHORTEST = 0.001
 _SLICE = 0.2
 """Seconds that an imitated server blocks at a time."""
+
+
+def blpop(key: str, seconds: float) -> tuple[str, str, str]:
+    """Return the command that blocks for so long. Never for 0 s, which Redis takes for ever."""
+    return "BLPOP", key, f"{max(seconds, _SHORTEST):.3f}"
 
 
 class Waits(FreshAfterFork):
@@ -63,7 +69,7 @@ class Waits(FreshAfterFork):
                 self._disconnect()
 
     def _block(self, connection: Any, key: str, seconds: float) -> object:  # noqa: ANN401 - redis-py's pools and connections share no type
-        connection.send_command("BLPOP", key, f"{seconds:.3f}")
+        connection.send_command(*blpop(key, seconds))
         if connection.can_read(timeout=seconds + self._slack):
             reply: object = connection.read_response()
             return reply
