@@ -53,7 +53,7 @@ def test_two_gateways_that_run_are_found_sound_and_known_by_their_process(
         # Of two homes, one has the transcripts, and one a link to them.
         transcripts = "warning" if gateway is pair.one else "ok"
         assert severities.pop("transcripts") == transcripts
-        assert severities.pop("layout") == "warning"  # no message has come yet
+        assert severities.pop("layout") in {"ok", "warning"}  # until the first message has come
         assert set(severities.values()) == {"ok"}, found
         assert gateway._process is not None
         alive = f"replica {gateway.home.name} is alive: process {gateway._process.pid} on "
