@@ -116,13 +116,13 @@ class AsyncRunner:
                 replies = None
                 if isinstance(step, Ask):
                     async with calling:
-                        if self._closed.is_set():
-                            return
                         replies = await self.run_all(step.calls)
                 elif isinstance(step, Found):
                     yield step.item
                 elif await self._closed_within(step.seconds):
                     return
+        except StoreClosed:
+            pass  # meanwhile: that is the end
         finally:
             self._watching.discard(calling)
 

@@ -123,13 +123,13 @@ class Runner(FreshAfterFork):
                 replies = None
                 if isinstance(step, Ask):
                     with calling:
-                        if self._closed:
-                            return
                         replies = self.run_all(step.calls)
                 elif isinstance(step, Found):
                     yield step.item
                 elif self._closed_within(step.seconds):
                     return
+        except StoreClosed:
+            pass  # meanwhile: that is the end
         finally:
             watching.discard(calling)
 
