@@ -36,7 +36,7 @@ class TurnState:
         self._ttl = ttl
         self._on_lost = on_lost
         self._begun: Running | None = None
-        self._entry: SessionEntry | None = None
+        self._updated: SessionEntry | None = None
         self._entering = threading.Lock()
         """Taken by whoever enters it, and never given back."""
         self._telling = threading.Lock()
@@ -55,9 +55,7 @@ class TurnState:
     @property
     def entry(self) -> SessionEntry:
         """The session, as it saw it last. Raises ``RuntimeError`` before it has begun."""
-        if self._entry is None:
-            raise RuntimeError("the turn has not begun: enter its with block first")
-        return self._entry
+        return self._updated or self.begun.entry
 
     @property
     def lost(self) -> bool:
@@ -87,7 +85,7 @@ class TurnState:
 
     def take_begun(self, begun: Running, asked_at: float) -> None:
         """Take in what the begin has found; ``asked_at``: when it was sent."""
-        self._begun, self._entry = begun, begun.entry
+        self._begun = begun
         self._sure_until = asked_at + self._ttl
 
     def renewed(self, lapses_at: datetime | None, asked_at: float) -> None:
@@ -147,7 +145,7 @@ class TurnState:
         """Take in what a write has left. ``TurnLost`` where that is nothing."""
         if entry is None:
             raise TurnLost(f"the session of the turn on {self.request.session_key} was deleted")
-        self._entry = entry
+        self._updated = entry
         return entry
 
     def take_ended(self, ended: Ended, *, counted: bool) -> SessionEntry:
