@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 
@@ -35,14 +35,26 @@ async def begun(store: AsyncSessionStore, turns: Turns) -> Scope:
     return scope
 
 
-async def test_a_turn_whose_end_was_not_written_is_renewed_no_more(
-    server: Server, store: AsyncSessionStore, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("leave", "told"),
+    [
+        (Turns.end, "its end was not written"),
+        (Turns.give_up, "was not given up and will lapse"),
+    ],
+    ids=["ended", "given up"],
+)
+async def test_a_turn_that_is_left_while_redis_is_away_is_renewed_no_more(
+    server: Server,
+    store: AsyncSessionStore,
+    caplog: pytest.LogCaptureFixture,
+    leave: Callable[[Turns, Scope], Awaitable[None]],
+    told: str,
 ) -> None:
     turns = Turns()
     scope = await begun(store, turns)
     server.kill()
-    await turns.end(scope)
-    assert "its end was not written" in caplog.text
+    await leave(turns, scope)
+    assert told in caplog.text
     server.start()
     async with store.turn(source("ada"), "m-2", wait=20) as later:
         assert later.entry.resume_reason == "replica_lost"
@@ -57,20 +69,6 @@ async def test_a_turn_that_was_lost_at_its_end_is_counted_no_more(store: AsyncSe
     await turns.end(scope)
     drained = await store.drain(grace=60)
     assert (drained.finished, drained.cut) == (0, ())
-
-
-async def test_a_turn_that_cannot_be_given_up_lapses(
-    server: Server, store: AsyncSessionStore, caplog: pytest.LogCaptureFixture
-) -> None:
-    turns = Turns()
-    scope = await begun(store, turns)
-    server.kill()
-    await turns.give_up(scope)
-    assert "was not given up and will lapse" in caplog.text
-    server.start()
-    async with store.turn(source("ada"), "m-2", wait=20) as later:
-        assert later.entry.resume_reason == "replica_lost"
-    await begun(store, Turns())
 
 
 async def test_a_turn_that_ends_leaves_its_message_handled(store: AsyncSessionStore) -> None:
